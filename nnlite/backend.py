@@ -1,0 +1,97 @@
+"""NumPy or CuPy: the one file that knows where arrays live.
+
+Every formula in nnlite is written for `xp`, which is either the module `numpy` (arrays in main
+memory) or the module `cupy` (the same functions, arrays on an NVIDIA GPU). Pick a device once with
+`select_device`; from then on `array_module` tells from any array which of the two it belongs to.
+"""
+
+import functools
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = Any  # numpy.ndarray or cupy.ndarray: CuPy may not be installed, so no precise type exists
+DEVICES = ("auto", "cpu", "gpu")
+
+
+class Device(NamedTuple):
+    """A place to compute: its short name ("cpu" or "gpu"), its array module, and its description."""
+
+    name: str
+    xp: ModuleType
+    description: str
+
+
+def select_device(name: str = "auto") -> Device:
+    """Return the device called `name`: "cpu", "gpu", or "auto" for the GPU if one answers.
+
+    Raises ValueError for another name, RuntimeError when "gpu" is asked for and none answers.
+    """
+    if name not in DEVICES:
+        raise ValueError(f"unknown device {name!r}: choose one of {', '.join(DEVICES)}")
+    if name != "cpu":
+        gpu, why_not = _find_gpu()
+        if gpu:
+            return gpu
+        if name == "gpu":
+            raise RuntimeError(f"no GPU to use: {why_not}; use --device cpu, or auto")
+    return Device("cpu", np, f"CPU (NumPy {np.__version__})")
+
+
+def _find_gpu() -> tuple[Device | None, str]:
+    try:
+        import cupy  # here and not above: importing CuPy takes a second, and most machines lack it
+    except ImportError:
+        return None, "CuPy is not installed (pip install 'nnlite[cuda12]' or 'nnlite[cuda13]')"
+    try:
+        if not cupy.cuda.is_available():
+            return None, "CuPy is installed, but no NVIDIA GPU answers"
+        card = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
+        cupy.zeros(1)  # a card that answers can still refuse work: out of memory, wrong driver
+    except Exception as error:
+        return None, f"CuPy is installed, but the GPU failed ({error})"
+    return Device("gpu", cupy, f"GPU {card} (CuPy {cupy.__version__})"), ""
+
+
+def array_module(array: Array) -> ModuleType:
+    """Return `numpy` or `cupy`: the module that `array` belongs to."""
+    if isinstance(array, (np.ndarray, np.generic)):
+        return np
+    return sys.modules["cupy"]  # whoever made the array has imported it
+
+
+def to_host(array: Array) -> np.ndarray:
+    """Return `array` as a NumPy array; from a GPU this copies, and waits until it is computed."""
+    return array if isinstance(array, np.ndarray) else array_module(array).asnumpy(array)
+
+
+def erf(z: Array) -> Array:
+    """The error function, which neither NumPy nor CuPy has: SciPy's, or CuPy's twin of SciPy."""
+    if isinstance(z, np.ndarray):
+        from scipy.special import erf  # here: importing SciPy costs more than all of nnlite
+    else:
+        from cupyx.scipy.special import erf
+    return erf(z)
+
+
+def elementwise(formula: Callable[..., None]) -> Callable[..., None]:
+    """Decorate formula(xp, array, ..., number, ...), which changes arrays number by number in place.
+
+    The decorated function is called without xp. NumPy runs the formula as it is written, one pass
+    over the arrays for each operation; CuPy compiles it into one GPU kernel that does all of it in
+    a single pass (cupy.fuse). The formula stays the only source either way.
+    """
+    kernels: dict[ModuleType, Callable[..., None]] = {}
+
+    @functools.wraps(formula)
+    def call(*arguments):
+        xp = array_module(arguments[0])
+        if xp not in kernels:
+            with_xp = functools.wraps(formula)(lambda *args: formula(xp, *args))
+            kernels[xp] = with_xp if xp is np else xp.fuse(with_xp)
+        kernels[xp](*arguments)
+
+    return call

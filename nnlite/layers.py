@@ -1,0 +1,65 @@
+"""Layer, the two methods that make up every part of a network, and Linear, the one with weights.
+
+Shapes are written for the last two axes: N samples (rows) by D features (columns). All formulas
+also hold with more axes in front, `...`, which is how several networks train side by side.
+"""
+
+from .backend import Array, array_module
+
+
+class Layer:
+    """One function of the network, y = f(x), and the chain rule through it.
+
+    `forward` computes y and keeps on `self` what `backward` will need, nothing else.
+    `backward` takes dy = dL/dy, the gradient of the loss L with respect to the layer's output, and
+    returns dx = dL/dx, with respect to its input. Neither changes the array it is given.
+    """
+
+    def forward(self, x: Array) -> Array:
+        raise NotImplementedError
+
+    def backward(self, dy: Array) -> Array:
+        raise NotImplementedError
+
+
+class Linear(Layer):
+    """A fully connected layer: z = x @ weight + bias.
+
+    weight is (..., D_in, D_out) and bias (..., D_out). `backward` writes dL/dweight and dL/dbias
+    into the arrays `dweight` and `dbias`, so whoever owns those (see MLP) sees them at once.
+    """
+
+    def __init__(
+        self, weight: Array, bias: Array, dweight: Array | None = None, dbias: Array | None = None
+    ):
+        xp = array_module(weight)
+        self.weight, self.bias = weight, bias
+        self.dweight = xp.zeros_like(weight) if dweight is None else dweight
+        self.dbias = xp.zeros_like(bias) if dbias is None else dbias
+        # The gradient of the very first layer's input trains nothing and costs as much as the
+        # gradient of its weights, so MLP switches it off there.
+        self.input_gradient = True
+
+    def forward(self, x: Array) -> Array:
+        """z = x @ weight + bias: (..., N, D_in) -> (..., N, D_out)."""
+        self.x = x
+        z = x @ self.weight
+        z += self.bias[..., None, :]  # the same bias for each of the N rows
+        return z
+
+    def backward(self, dz: Array) -> Array | None:
+        """Fill dweight and dbias, and return dx: (..., N, D_out) -> (..., N, D_in).
+
+        From z[n, j] = sum_i x[n, i] weight[i, j] + bias[j] the chain rule gives
+
+            dL/dweight[i, j] = sum_n x[n, i] dz[n, j]       dweight = x.T @ dz
+            dL/dbias[j]      = sum_n dz[n, j]               dbias   = sum of dz over the N rows
+            dL/dx[n, i]      = sum_j dz[n, j] weight[i, j]  dx      = dz @ weight.T
+
+        (Rumelhart, Hinton & Williams, 1986). `.mT` transposes the last two axes. Returns None when
+        `input_gradient` is off.
+        """
+        xp = array_module(dz)
+        xp.matmul(self.x.mT, dz, out=self.dweight)
+        xp.sum(dz, axis=-2, out=self.dbias)
+        return dz @ self.weight.mT if self.input_gradient else None

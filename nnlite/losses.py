@@ -1,0 +1,65 @@
+"""The loss: how wrong the network's scores are, and the gradient that starts backpropagation."""
+
+import numpy as np
+
+from .backend import Array, array_module
+
+
+class SoftmaxCrossEntropy:
+    """Softmax and cross-entropy in one, because together both the loss and its gradient are simple.
+
+    With logits z (..., N, C), the scores of N samples for C classes, and integer labels y (..., N):
+
+        p[n, c] = exp(z[n, c]) / sum_k exp(z[n, k])                softmax: scores to probabilities
+        L       = -(1/N) sum_n log p[n, y[n]]                      mean cross-entropy, in nats
+        dL/dz   = (p - one_hot(y)) / N                             what is predicted minus what is so
+
+    An untrained network finds all C classes about equally likely, so its loss is about log C.
+    (Bridle, 1990; Goodfellow, Bengio & Courville, Deep Learning, 2016, section 6.2.2.3.)
+    """
+
+    def forward(self, logits: Array, labels: Array) -> Array:
+        """Return the mean loss over the N samples; one number for each network of a stack, (...).
+
+        Raises ValueError if shapes or label type do not fit, or a label is not one of 0..C-1.
+        """
+        xp = array_module(logits)
+        classes = logits.shape[-1]
+        check_labels(labels, logits.shape[-2], classes)
+        # exp overflows above 88 in float32. Subtracting the row's largest score changes nothing,
+        # as softmax(z) = softmax(z - constant), and makes the largest exponent 0.
+        shifted = logits - xp.max(logits, axis=-1, keepdims=True)
+        exponentials = xp.exp(shifted)
+        total = xp.sum(exponentials, axis=-1, keepdims=True)
+        self.probabilities = exponentials / total
+        self.one_hot = labels[..., None] == xp.arange(classes)
+        # log p = shifted - log(total), never log(p): a p that has rounded to 0 has no logarithm.
+        log_p = xp.sum(xp.where(self.one_hot, shifted, 0), axis=-1) - xp.log(total[..., 0])
+        return -xp.mean(log_p, axis=-1)
+
+    def backward(self) -> Array:
+        """Return dL/dlogits = (p - one_hot) / N, of the shape of the logits."""
+        N = self.probabilities.shape[-2]
+        return (self.probabilities - self.one_hot) * (1 / N)
+
+
+def check_labels(labels: Array, samples: int, classes: int) -> None:
+    """Raise ValueError unless `labels` holds, for each of the samples, an integer 0..classes-1.
+
+    On a GPU only shape and dtype are checked, as reading the values would stop and wait for the
+    device at each step; training checks the whole dataset beforehand (see datasets.Dataset).
+    """
+    if labels.ndim == 0 or labels.shape[-1] != samples:
+        raise ValueError(
+            f"labels have shape {labels.shape}, but there are {samples} rows of logits: "
+            "give one integer label for each row"
+        )
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"labels have dtype {labels.dtype}: give integer class numbers")
+    if samples == 0:
+        raise ValueError("the batch is empty: a mean loss needs at least one sample")
+    if isinstance(labels, np.ndarray) and not (0 <= labels.min() and labels.max() < classes):
+        raise ValueError(
+            f"labels range from {labels.min()} to {labels.max()}, but the network knows the "
+            f"classes 0 to {classes - 1}"
+        )

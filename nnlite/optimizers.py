@@ -1,0 +1,209 @@
+"""Optimizers: how a gradient becomes a step.
+
+Each is its formula, once, on the vector theta that holds all parameters of a network (see MLP), with
+g = dL/dtheta beside it. The formulas are written in place, `m *= b` for m <- b m, because the
+vectors are long and moving them through memory is what costs time. Each class calls its formula
+with what it carries from step to step.
+"""
+
+import numpy as np
+
+from .backend import Array, array_module, elementwise
+from .network import MLP
+
+
+class Optimizer:
+    """What all optimizers share: theta, its gradient g, the learning rate and the step count t.
+
+    `learning_rate` is a number, or one number for each of the K networks of a stack. It may be set
+    between steps, which is what a scheduler does. None takes the customary rate of the class.
+
+    Raises ValueError for a learning rate that is negative or not finite.
+    """
+
+    default_learning_rate: float
+
+    def __init__(self, model: MLP, learning_rate: float | Array | None = None):
+        self.theta, self.g, self.t = model.theta, model.dtheta, 0
+        self.learning_rate = self.default_learning_rate if learning_rate is None else learning_rate
+
+    @property
+    def learning_rate(self) -> float | Array:
+        """The size of a step: a float, or for a stack an array (K, 1) beside theta's (K, P)."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float | Array) -> None:
+        rates = np.asarray(value, dtype="float64")
+        if not (np.isfinite(rates).all() and (rates >= 0).all()):
+            raise ValueError(f"learning rate is {value}: it must be a finite number, 0 or more")
+        if rates.ndim == 0:
+            self._learning_rate = float(rates)  # unlike a float64 array, keeps float32 as it is
+        else:
+            rates = rates.reshape(-1, 1).astype(self.theta.dtype)
+            self._learning_rate = array_module(self.theta).asarray(rates)
+
+    def zeros(self) -> Array:
+        """A new vector like theta, all zero, for what an optimizer remembers."""
+        return array_module(self.theta).zeros_like(self.theta)
+
+    def step(self) -> None:
+        """Change theta by one step, using the gradient g that `model.backward` has filled in."""
+        raise NotImplementedError
+
+
+@elementwise
+def sgd(xp, theta, g, learning_rate):
+    theta -= learning_rate * g
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: theta <- theta - learning_rate g.
+
+    Robbins & Monro (1951), "A stochastic approximation method".
+    """
+
+    default_learning_rate = 0.01
+
+    def step(self) -> None:
+        sgd(self.theta, self.g, self.learning_rate)
+
+
+@elementwise
+def sgd_momentum(xp, theta, g, velocity, learning_rate, momentum):
+    velocity *= momentum
+    velocity += g
+    theta -= learning_rate * velocity
+
+
+class SGDMomentum(Optimizer):
+    """SGD with momentum: velocity <- momentum velocity + g;  theta <- theta - learning_rate velocity.
+
+    A steady gradient is amplified 1 / (1 - momentum) times, one that flips its sign cancels out.
+    Polyak (1964); Sutskever, Martens, Dahl & Hinton (2013). No dampening.
+    """
+
+    default_learning_rate = 0.01
+
+    def __init__(self, model: MLP, learning_rate: float | Array | None = None, momentum=0.9):
+        super().__init__(model, learning_rate)
+        self.momentum = momentum
+        self.velocity = self.zeros()
+
+    def step(self) -> None:
+        sgd_momentum(self.theta, self.g, self.velocity, self.learning_rate, self.momentum)
+
+
+@elementwise
+def rmsprop(xp, theta, g, v, learning_rate, alpha, eps):
+    v *= alpha
+    v += (1 - alpha) * (g * g)
+    theta -= learning_rate * g / (xp.sqrt(v) + eps)
+
+
+class RMSprop(Optimizer):
+    """Divide each gradient by its own running root mean square.
+
+        v     <- alpha v + (1 - alpha) g^2
+        theta <- theta - learning_rate g / (sqrt(v) + eps)
+
+    Tieleman & Hinton (2012), lecture 6.5 of "Neural networks for machine learning".
+    """
+
+    default_learning_rate = 0.001
+
+    def __init__(
+        self, model: MLP, learning_rate: float | Array | None = None, alpha=0.99, eps=1e-8
+    ):
+        super().__init__(model, learning_rate)
+        self.alpha, self.eps = alpha, eps
+        self.v = self.zeros()
+
+    def step(self) -> None:
+        rmsprop(self.theta, self.g, self.v, self.learning_rate, self.alpha, self.eps)
+
+
+@elementwise
+def adam(xp, theta, g, m, v, learning_rate, beta1, beta2, eps, correction1, correction2):
+    m *= beta1
+    m += (1 - beta1) * g
+    v *= beta2
+    v += (1 - beta2) * (g * g)
+    # m_hat = m / correction1 and v_hat = v / correction2
+    theta -= learning_rate / correction1 * m / (xp.sqrt(v * (1 / correction2)) + eps)
+
+
+class Adam(Optimizer):
+    """Momentum and RMSprop together, both corrected for having started at zero.
+
+        m     <- beta1 m + (1 - beta1) g           running mean of the gradient
+        v     <- beta2 v + (1 - beta2) g^2         running mean of its square
+        m_hat  = m / (1 - beta1^t)                 after t steps the weights that built m add up
+        v_hat  = v / (1 - beta2^t)                 to 1 - beta1^t only: divide by that
+        theta <- theta - learning_rate m_hat / (sqrt(v_hat) + eps)
+
+    Kingma & Ba (2015), "Adam: a method for stochastic optimization", algorithm 1. eps stands
+    outside the square root there, as here; some texts print it inside.
+    """
+
+    default_learning_rate = 0.001
+
+    def __init__(
+        self,
+        model: MLP,
+        learning_rate: float | Array | None = None,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps=1e-8,
+    ):
+        super().__init__(model, learning_rate)
+        self.betas, self.eps = betas, eps
+        self.m, self.v = self.zeros(), self.zeros()
+
+    def step(self) -> None:
+        self.t += 1
+        beta1, beta2 = self.betas
+        correction1, correction2 = 1 - beta1**self.t, 1 - beta2**self.t
+        adam(
+            self.theta, self.g, self.m, self.v,
+            self.learning_rate, beta1, beta2, self.eps, correction1, correction2,
+        )  # fmt: skip
+
+
+@elementwise
+def decay(xp, theta, learning_rate, weight_decay):
+    theta *= 1 - learning_rate * weight_decay
+
+
+class AdamW(Adam):
+    """Adam, with weights that also shrink by a fixed share at each step.
+
+        theta <- theta - learning_rate weight_decay theta,  then Adam's step
+
+    The decay is decoupled: it does not pass through m and v, as an L2 penalty in the loss would.
+    It acts on every parameter, biases too, as in the common frameworks.
+    Loshchilov & Hutter (2019), "Decoupled weight decay regularization".
+    """
+
+    def __init__(
+        self,
+        model: MLP,
+        learning_rate: float | Array | None = None,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps=1e-8,
+        weight_decay=0.01,
+    ):
+        super().__init__(model, learning_rate, betas, eps)
+        self.weight_decay = weight_decay
+
+    def step(self) -> None:
+        decay(self.theta, self.learning_rate, self.weight_decay)
+        super().step()
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "sgd": SGD,
+    "sgd_momentum": SGDMomentum,
+    "rmsprop": RMSprop,
+    "adam": Adam,
+    "adamw": AdamW,
+}

@@ -1,0 +1,61 @@
+"""Learning rate schedules: which rate holds in which epoch.
+
+A schedule is a function of the epoch alone. It has no state, so it cannot get out of step with the
+training, and a resumed run needs nothing but its epoch number.
+"""
+
+import math
+
+
+class Scheduler:
+    """scheduler(epoch) is the learning rate of epoch 0, 1, ..., epochs - 1.
+
+    `learning_rate` is the rate that the schedule starts from, `epochs` the length of the run.
+    """
+
+    def __init__(self, learning_rate: float, epochs: int):
+        self.learning_rate, self.epochs = learning_rate, epochs
+
+    def __call__(self, epoch: int) -> float:
+        raise NotImplementedError
+
+
+class Constant(Scheduler):
+    """rate(epoch) = learning_rate."""
+
+    def __call__(self, epoch: int) -> float:
+        return self.learning_rate
+
+
+class Step(Scheduler):
+    """rate(epoch) = learning_rate * 0.1^(epoch // step_size), step_size = epochs // 3, at least 1."""
+
+    def __call__(self, epoch: int) -> float:
+        step_size = max(1, self.epochs // 3)
+        return self.learning_rate * 0.1 ** (epoch // step_size)
+
+
+class Cosine(Scheduler):
+    """rate(epoch) = learning_rate * (1 + cos(pi epoch / epochs)) / 2.
+
+    Half a cosine from the full rate down to 0, which would come one epoch after the last.
+    Loshchilov & Hutter (2017), "SGDR: stochastic gradient descent with warm restarts".
+    """
+
+    def __call__(self, epoch: int) -> float:
+        return self.learning_rate * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
+
+
+class Exponential(Scheduler):
+    """rate(epoch) = learning_rate * 0.9^epoch."""
+
+    def __call__(self, epoch: int) -> float:
+        return self.learning_rate * 0.9**epoch
+
+
+SCHEDULERS: dict[str, type[Scheduler]] = {
+    "none": Constant,
+    "step": Step,
+    "cosine": Cosine,
+    "exponential": Exponential,
+}
