@@ -1,8 +1,8 @@
 """Activation functions a = f(z), applied to each number on its own, and their derivatives.
 
 The chain rule is the same for all: dL/dz = dL/da * f'(z). Each `forward` stands directly above its
-`backward` and keeps whichever of z and a makes the derivative cheapest. In every signature z is
-dL/d(nothing): an array of any shape; a, da and dz have the same shape and dtype.
+`backward` and keeps whichever of z and a makes the derivative cheapest. z may have any shape; a,
+da = dL/da and the dz = dL/dz that `backward` returns have the same shape and dtype.
 """
 
 import math

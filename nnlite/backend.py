@@ -18,7 +18,7 @@ DEVICES = ("auto", "cpu", "gpu")
 
 
 class Device(NamedTuple):
-    """A place to compute: its short name ("cpu" or "gpu"), its array module, and its description."""
+    """A place to compute: its name ("cpu" or "gpu"), its array module, and its description."""
 
     name: str
     xp: ModuleType
@@ -78,11 +78,12 @@ def erf(z: Array) -> Array:
 
 
 def elementwise(formula: Callable[..., None]) -> Callable[..., None]:
-    """Decorate formula(xp, array, ..., number, ...), which changes arrays number by number in place.
+    """Decorate formula(xp, array, ..., number, ...), which changes its arrays in place.
 
-    The decorated function is called without xp. NumPy runs the formula as it is written, one pass
-    over the arrays for each operation; CuPy compiles it into one GPU kernel that does all of it in
-    a single pass (cupy.fuse). The formula stays the only source either way.
+    The formula treats each position of the arrays on its own. The decorated function is called
+    without xp. NumPy runs it as it is written, one pass over the arrays for each operation; CuPy
+    compiles it into one GPU kernel that does everything in a single pass (cupy.fuse). So the
+    formula stays the only source.
     """
     kernels: dict[ModuleType, Callable[..., None]] = {}
 

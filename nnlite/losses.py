@@ -10,9 +10,9 @@ class SoftmaxCrossEntropy:
 
     With logits z (..., N, C), the scores of N samples for C classes, and integer labels y (..., N):
 
-        p[n, c] = exp(z[n, c]) / sum_k exp(z[n, k])                softmax: scores to probabilities
-        L       = -(1/N) sum_n log p[n, y[n]]                      mean cross-entropy, in nats
-        dL/dz   = (p - one_hot(y)) / N                             what is predicted minus what is so
+        p[n, c] = exp(z[n, c]) / sum_k exp(z[n, k])      softmax: scores become probabilities
+        L       = -(1/N) sum_n log p[n, y[n]]            mean cross-entropy, in nats
+        dL/dz   = (p - one_hot(y)) / N                   what is predicted minus what is so
 
     An untrained network finds all C classes about equally likely, so its loss is about log C.
     (Bridle, 1990; Goodfellow, Bengio & Courville, Deep Learning, 2016, section 6.2.2.3.)

@@ -1,7 +1,7 @@
 """Optimizers: how a gradient becomes a step.
 
-Each is its formula, once, on the vector theta that holds all parameters of a network (see MLP), with
-g = dL/dtheta beside it. The formulas are written in place, `m *= b` for m <- b m, because the
+Each is its formula, once, on the vector theta that holds all parameters of a network (see MLP),
+with g = dL/dtheta beside it. The formulas are written in place, `m *= b` for m <- b m, because the
 vectors are long and moving them through memory is what costs time. Each class calls its formula
 with what it carries from step to step.
 """
@@ -77,7 +77,10 @@ def sgd_momentum(xp, theta, g, velocity, learning_rate, momentum):
 
 
 class SGDMomentum(Optimizer):
-    """SGD with momentum: velocity <- momentum velocity + g;  theta <- theta - learning_rate velocity.
+    """SGD that gathers speed.
+
+        velocity <- momentum velocity + g
+        theta    <- theta - learning_rate velocity
 
     A steady gradient is amplified 1 / (1 - momentum) times, one that flips its sign cancels out.
     Polyak (1964); Sutskever, Martens, Dahl & Hinton (2013). No dampening.

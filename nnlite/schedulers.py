@@ -28,7 +28,10 @@ class Constant(Scheduler):
 
 
 class Step(Scheduler):
-    """rate(epoch) = learning_rate * 0.1^(epoch // step_size), step_size = epochs // 3, at least 1."""
+    """rate(epoch) = learning_rate * 0.1^(epoch // step_size): two drops in three thirds of a run.
+
+    step_size = epochs // 3, but at least 1, so that a run of 1 or 2 epochs has a schedule too.
+    """
 
     def __call__(self, epoch: int) -> float:
         step_size = max(1, self.epochs // 3)

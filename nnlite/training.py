@@ -57,7 +57,8 @@ class Config:
             raise ValueError(f"learning rate is {self.learning_rate}: it must be a number above 0")
         for name in ("epochs", "batch_size"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be an integer above 0")
+                value = getattr(self, name)
+                raise ValueError(f"{name} is {value!r}: it must be an integer above 0")
         object.__setattr__(self, "hidden", tuple(self.hidden))
         if not all(isinstance(width, int) and width > 0 for width in self.hidden):
             raise ValueError(f"hidden is {self.hidden}: widths must be integers above 0")
@@ -168,9 +169,7 @@ def train(
             optimizer.learning_rate = per_run(rates)
             order = [r["batches"].permutation(rows) for r, rows in zip(random, train_rows)]
             order = xp.asarray(per_run(order))
-            losses = train_epoch(
-                model, loss, optimizer, images, labels, order, config.batch_size
-            )
+            losses = train_epoch(model, loss, optimizer, images, labels, order, config.batch_size)
             validation = evaluate(model, loss, images, labels, validation_rows)
 
             probe = [
@@ -277,6 +276,8 @@ def to_host_together(tree: dict, runs: int) -> list[dict]:
 
 def summarize(log: dict) -> dict:
     """Return the lab sheet's summary of a run, and what we add; None where there is no such number.
+
+    Three of its measures:
 
         epoch_to_90pct_best         first epoch with 90 % of the best validation accuracy
         mean_gradient_early_layers  mean over the epochs of mean |gradient| of fc1 and fc2's weights

@@ -1,0 +1,271 @@
+"""The lab: train one MLP with every combination of activation and optimizer, and compare.
+
+    python experiments/exp3.py --help
+"""
+
+import argparse
+import itertools
+import math
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import joblib
+import results
+from sweep import run_all
+
+from nnlite import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, SCHEDULERS, Config, select_device
+from nnlite.backend import DEVICES
+from nnlite.datasets import DATASETS, Dataset, load
+
+RATES = ", ".join(f"{name} {o.default_learning_rate:g}" for name, o in OPTIMIZERS.items())
+
+EXAMPLES = """\
+examples:
+  the lab's grid: relu, sigmoid, tanh by sgd, adam; about a minute a run on one core
+      python experiments/exp3.py
+  the lab sheet's own run, three times over
+      python experiments/exp3.py --activation relu --optimizer adam --seed 42 43 44
+  one variable at a time: the learning rate of sgd
+      python experiments/exp3.py --activation relu --optimizer sgd --lr 0.001 0.01 0.1
+  a first look in a few seconds, without any download
+      python experiments/exp3.py --dataset digits --epochs 2
+  the figures again, from the logs
+      python experiments/exp3.py --plot-only
+"""
+
+
+def positive_int(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer above 0")
+    return value
+
+
+def seed(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer, 0 or above")
+    return value
+
+
+def positive_float(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (value > 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with one sentence and no usage text when an argument is wrong."""
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = Parser(
+        prog="exp3.py",
+        description=__doc__.splitlines()[0],
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    axes = parser.add_argument_group(
+        "what to compare", "each takes one or more values; the grid is every combination of them"
+    )
+    axes.add_argument("--activation", nargs="+", choices=ACTIVATIONS, metavar="NAME",
+                      default=["relu", "sigmoid", "tanh"],
+                      help=f"of {', '.join(ACTIVATIONS)} (default: relu sigmoid tanh)")
+    axes.add_argument("--optimizer", nargs="+", choices=OPTIMIZERS, metavar="NAME",
+                      default=["sgd", "adam"],
+                      help=f"of {', '.join(OPTIMIZERS)} (default: sgd adam)")
+    axes.add_argument("--lr", nargs="+", type=positive_float, metavar="RATE",
+                      help=f"learning rates (default: each optimizer's customary one: {RATES})")
+    axes.add_argument("--scheduler", nargs="+", choices=SCHEDULERS, metavar="NAME",
+                      default=["none"], help=f"of {', '.join(SCHEDULERS)} (default: none)")
+    axes.add_argument("--seed", nargs="+", type=seed, metavar="N", default=[42],
+                      help="each seed has its own split, initial weights and batches; runs that "
+                      "share a seed share all of these (default: 42)")
+    same = parser.add_argument_group("what all runs have in common")
+    same.add_argument("--epochs", type=positive_int, default=30, metavar="N",
+                      help="passes over the training data (default: 30)")
+    same.add_argument("--batch-size", type=positive_int, default=128, metavar="N",
+                      help="samples per step (default: 128)")
+    same.add_argument("--hidden", nargs="+", type=positive_int, default=[256, 128], metavar="N",
+                      help="widths of the hidden layers (default: 256 128)")
+    same.add_argument("--init", choices=INITIALIZERS, default="uniform",
+                      help="initial weights; uniform is the lab sheet's (default: uniform)")
+    same.add_argument("--dataset", choices=DATASETS, default="auto",
+                      help="auto: Fashion-MNIST if it can be had, otherwise scikit-learn's digits "
+                      "(default: auto)")
+    same.add_argument("--data-dir", metavar="DIR",
+                      help="folder with the four Fashion-MNIST files, .gz or unpacked; the "
+                      "variable NNLITE_DATA does the same")
+    how = parser.add_argument_group("how to run it")
+    how.add_argument("--device", choices=DEVICES, default="auto",
+                     help="auto: the GPU if CuPy is installed and one answers (default: auto)")
+    how.add_argument("--jobs", type=positive_int, metavar="N",
+                     help="runs at the same time; the results are the same for any number "
+                     "(default: the cores available; 1 on a GPU)")
+    how.add_argument("--out", type=Path, default=Path("results"), metavar="DIR",
+                     help="where logs and figures go (default: results)")
+    how.add_argument("--plot-only", action="store_true",
+                     help="train nothing; draw the figures from the logs in --out")
+    args = parser.parse_args(argv)
+    for name in ("activation", "optimizer", "lr", "scheduler", "seed"):
+        for value, times in Counter(getattr(args, name) or []).items():
+            if times > 1:
+                parser.error(f"argument --{name}: {value} is given {times} times")
+    return args
+
+
+def grid(args: argparse.Namespace) -> list[Config]:
+    """Return one configuration for each combination of the axes."""
+    return [
+        Config(activation, optimizer, rate, scheduler, seed, args.epochs, args.batch_size,
+               args.init, tuple(args.hidden))
+        for seed, activation, optimizer, rate, scheduler in itertools.product(
+            args.seed, args.activation, args.optimizer, args.lr or [None], args.scheduler
+        )
+    ]  # fmt: skip
+
+
+def check_writable(out: Path) -> None:
+    """Raise ValueError unless files can be written in OUT, which is made if it does not exist."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        results.write_text(out / ".writable", "")
+        (out / ".writable").unlink()
+    except OSError as error:
+        raise ValueError(f"cannot write to --out {out} ({error.strerror})") from None
+
+
+def announce(configs: list[Config], data: Dataset, device: str, jobs: int, out: Path) -> None:
+    """Say what is about to run."""
+    first = configs[0]
+    rates = {c.optimizer: [] for c in configs}
+    for c in configs:
+        if f"{c.learning_rate:g}" not in rates[c.optimizer]:
+            rates[c.optimizer].append(f"{c.learning_rate:g}")
+    widths = " - ".join(map(str, (data.x_train.shape[1], *first.hidden, len(data.classes))))
+    lines = {
+        "Dataset": f"{data.name} ({len(data.x_train):,} images to train and validate on, "
+        f"{len(data.x_test):,} to test on; from {data.source})",
+        "Network": f"{widths}, initial weights: {first.init}",
+        "Activations": ", ".join(dict.fromkeys(c.activation for c in configs)),
+        "Optimizers": "; ".join(f"{name} at {', '.join(r)}" for name, r in rates.items()),
+        "Schedules": ", ".join(dict.fromkeys(c.scheduler for c in configs)),
+        "Seeds": ", ".join(str(s) for s in dict.fromkeys(c.seed for c in configs)),
+        "Training": f"{first.epochs} epochs, batches of {first.batch_size}",
+        "Device": device,
+        "Runs": f"{len(configs)}, {jobs} at a time, into {out}",
+    }
+    for name, text in lines.items():
+        print(f"{name + ':':<13}{text}")
+    print(flush=True)
+
+
+def draw(logs: list[dict], out: Path, jobs: int) -> int:
+    """Draw all figures, several runs at a time; return how many files that made."""
+    import figures  # here, because importing matplotlib takes longer than parsing the arguments
+
+    def run(log: dict) -> int:
+        return len(figures.save(figures.run_figures(log), out / log["experiment_id"]))
+
+    def whole_grid() -> int:
+        return len(figures.save(figures.grid_figures(logs), out))
+
+    tasks = [joblib.delayed(whole_grid)(), *(joblib.delayed(run)(log) for log in logs)]
+    return sum(joblib.Parallel(n_jobs=min(jobs, len(tasks)))(tasks))
+
+
+def print_summary(logs: list[dict]) -> None:
+    """Print the table that ends the output, one line a run."""
+    width = max(len(log["experiment_id"]) for log in logs)
+    head = f"{'run':<{width}}  final loss  best val acc  test acc  s/epoch"
+    print(f"\n{head}\n{'-' * len(head)}")
+    for log in logs:
+        s = results.summarize(log)
+        if s["diverged"]:
+            print(f"{s['experiment_id']:<{width}}  diverged in epoch {s['diverged']['epoch']}, "
+                  f"step {s['diverged']['step']}")  # fmt: skip
+            continue
+        print(f"{s['experiment_id']:<{width}}  {s['final_loss']:10.4f}"
+              f"  {s['best_val_accuracy']:10.2f} %  {s['test_accuracy']:6.2f} %"
+              f"  {s['avg_epoch_time']:7.2f}")  # fmt: skip
+
+
+def shout(note: str) -> None:
+    """Make sure that a fallback to other data is not overlooked."""
+    if note:
+        print(f"\n{'!' * 78}\n{note}\n{'!' * 78}\n", flush=True)
+
+
+def comparable(logs: list[dict]) -> list[dict]:
+    """Return the logs that share data and settings with the largest group of them.
+
+    A directory may hold runs of several sweeps; figures must not compare digits with fashion.
+    """
+    axes = ("activation", "optimizer", "learning_rate", "scheduler", "seed")
+
+    def setting(log: dict) -> str:
+        config = {key: value for key, value in log["config"].items() if key not in axes}
+        return f"{log['dataset']['name']}, {config}"
+
+    groups = Counter(setting(log) for log in logs).most_common()
+    for name, count in groups[1:]:
+        print(f"not in the figures of the whole grid: {count} runs of {name}")
+    return [log for log in logs if setting(log) == groups[0][0]]
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    started = time.perf_counter()
+    try:
+        if args.plot_only:
+            logs = results.load_logs(args.out)
+            check_writable(args.out)
+        else:
+            device = select_device(args.device)
+            configs = grid(args)
+            data = load(args.dataset, args.data_dir, progress=True)
+            check_writable(args.out)
+    except (ValueError, RuntimeError) as error:
+        print(f"exp3.py: error: {error}", file=sys.stderr)
+        return 2
+
+    jobs = args.jobs or (1 if args.device == "gpu" else joblib.cpu_count())
+    if not args.plot_only:
+        shout(data.note)
+        jobs = args.jobs or (1 if device.name == "gpu" else joblib.cpu_count())
+        jobs_used = min(jobs, len(configs))
+        announce(configs, data, device.description, jobs_used, args.out)
+        by_id = {}
+        for log in run_all(configs, data, device.name, jobs_used):
+            results.save_run(log, args.out)
+            by_id[log["experiment_id"]] = log
+        logs = [by_id[config.run_id] for config in configs]
+
+    drawn = draw(comparable(logs), args.out, jobs)
+    results.write_summary_csv(results.load_logs(args.out), args.out)
+    print_summary(logs)
+    print(f"\n{drawn} figures, {len(logs)} logs and summary.csv are in {args.out}"
+          f" ({time.perf_counter() - started:.0f} s)")  # fmt: skip
+    for note in dict.fromkeys(log["dataset"]["note"] for log in logs):
+        shout(note)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
