@@ -68,6 +68,11 @@ def to_host(array: Array) -> np.ndarray:
     return array if isinstance(array, np.ndarray) else array_module(array).asnumpy(array)
 
 
+def sqrt(x: Array) -> Array:
+    """The square root, NumPy's or CuPy's according to x."""
+    return array_module(x).sqrt(x)
+
+
 def erf(z: Array) -> Array:
     """The error function, which neither NumPy nor CuPy has: SciPy's, or CuPy's twin of SciPy."""
     if isinstance(z, np.ndarray):
@@ -77,22 +82,20 @@ def erf(z: Array) -> Array:
     return erf(z)
 
 
-def elementwise(formula: Callable[..., None]) -> Callable[..., None]:
-    """Decorate formula(xp, array, ..., number, ...), which changes its arrays in place.
+def elementwise(formula: Callable) -> Callable[..., None]:
+    """Decorate a formula(array, ..., number, ...) that changes its arrays in place.
 
-    The formula treats each position of the arrays on its own. The decorated function is called
-    without xp. NumPy runs it as it is written, one pass over the arrays for each operation; CuPy
-    compiles it into one GPU kernel that does everything in a single pass (cupy.fuse). So the
-    formula stays the only source.
+    The formula treats each position of the arrays on its own. NumPy runs it as it is written, one
+    pass over the arrays for each operation. CuPy compiles it into one GPU kernel that does
+    everything in a single pass (cupy.fuse). So the formula stays the only source.
     """
-    kernels: dict[ModuleType, Callable[..., None]] = {}
+    kernels: dict[ModuleType, Callable] = {np: formula}
 
     @functools.wraps(formula)
     def call(*arguments):
         xp = array_module(arguments[0])
         if xp not in kernels:
-            with_xp = functools.wraps(formula)(lambda *args: formula(xp, *args))
-            kernels[xp] = with_xp if xp is np else xp.fuse(with_xp)
+            kernels[xp] = xp.fuse(formula)
         kernels[xp](*arguments)
 
     return call

@@ -3,12 +3,13 @@
 Each is its formula, once, on the vector theta that holds all parameters of a network (see MLP),
 with g = dL/dtheta beside it. The formulas are written in place, `m *= b` for m <- b m, because the
 vectors are long and moving them through memory is what costs time. Each class calls its formula
-with what it carries from step to step.
+with what it carries from step to step; what does not depend on the position in the vector, it works
+out beforehand.
 """
 
 import numpy as np
 
-from .backend import Array, array_module, elementwise
+from .backend import Array, array_module, elementwise, sqrt
 from .network import MLP
 
 
@@ -53,7 +54,7 @@ class Optimizer:
 
 
 @elementwise
-def sgd(xp, theta, g, learning_rate):
+def sgd(theta, g, learning_rate):
     theta -= learning_rate * g
 
 
@@ -70,7 +71,7 @@ class SGD(Optimizer):
 
 
 @elementwise
-def sgd_momentum(xp, theta, g, velocity, learning_rate, momentum):
+def sgd_momentum(theta, g, velocity, learning_rate, momentum):
     velocity *= momentum
     velocity += g
     theta -= learning_rate * velocity
@@ -98,10 +99,10 @@ class SGDMomentum(Optimizer):
 
 
 @elementwise
-def rmsprop(xp, theta, g, v, learning_rate, alpha, eps):
+def rmsprop(theta, g, v, learning_rate, alpha, one_minus_alpha, eps):
     v *= alpha
-    v += (1 - alpha) * (g * g)
-    theta -= learning_rate * g / (xp.sqrt(v) + eps)
+    v += one_minus_alpha * (g * g)
+    theta -= learning_rate * g / (sqrt(v) + eps)
 
 
 class RMSprop(Optimizer):
@@ -123,17 +124,17 @@ class RMSprop(Optimizer):
         self.v = self.zeros()
 
     def step(self) -> None:
-        rmsprop(self.theta, self.g, self.v, self.learning_rate, self.alpha, self.eps)
+        alpha = self.alpha
+        rmsprop(self.theta, self.g, self.v, self.learning_rate, alpha, 1 - alpha, self.eps)
 
 
 @elementwise
-def adam(xp, theta, g, m, v, learning_rate, beta1, beta2, eps, correction1, correction2):
+def adam(theta, g, m, v, beta1, one_minus_beta1, beta2, one_minus_beta2, m_step, v_scale, eps):
     m *= beta1
-    m += (1 - beta1) * g
+    m += one_minus_beta1 * g
     v *= beta2
-    v += (1 - beta2) * (g * g)
-    # m_hat = m / correction1 and v_hat = v / correction2
-    theta -= learning_rate / correction1 * m / (xp.sqrt(v * (1 / correction2)) + eps)
+    v += one_minus_beta2 * (g * g)
+    theta -= m_step * m / (sqrt(v_scale * v) + eps)
 
 
 class Adam(Optimizer):
@@ -165,16 +166,12 @@ class Adam(Optimizer):
     def step(self) -> None:
         self.t += 1
         beta1, beta2 = self.betas
-        correction1, correction2 = 1 - beta1**self.t, 1 - beta2**self.t
+        m_step = self.learning_rate / (1 - beta1**self.t)  # m_step * m = learning_rate * m_hat
+        v_scale = 1 / (1 - beta2**self.t)  # v_scale * v = v_hat
         adam(
             self.theta, self.g, self.m, self.v,
-            self.learning_rate, beta1, beta2, self.eps, correction1, correction2,
+            beta1, 1 - beta1, beta2, 1 - beta2, m_step, v_scale, self.eps,
         )  # fmt: skip
-
-
-@elementwise
-def decay(xp, theta, learning_rate, weight_decay):
-    theta *= 1 - learning_rate * weight_decay
 
 
 class AdamW(Adam):
@@ -199,7 +196,7 @@ class AdamW(Adam):
         self.weight_decay = weight_decay
 
     def step(self) -> None:
-        decay(self.theta, self.learning_rate, self.weight_decay)
+        self.theta *= 1 - self.learning_rate * self.weight_decay
         super().step()
 
 
