@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Array = Any  # numpy.ndarray or cupy.ndarray: CuPy may not be installed, so no precise type exists
-DEVICES = ("auto", "cpu", "gpu")
+DEVICES = ("auto", "cpu", "gpu", "numba")
+_compiled = False  # does numba run the formulas of `elementwise`? See select_device
 
 
 class Device(NamedTuple):
-    """A place to compute: its name ("cpu" or "gpu"), its array module, and its description."""
+    """A place to compute: its name, one of DEVICES, its array module, and its description."""
 
     name: str
     xp: ModuleType
@@ -26,19 +27,35 @@ class Device(NamedTuple):
 
 
 def select_device(name: str = "auto") -> Device:
-    """Return the device called `name`: "cpu", "gpu", or "auto" for the GPU if one answers.
+    """Return the device called `name`, and compute there from now on.
 
-    Raises ValueError for another name, RuntimeError when "gpu" is asked for and none answers.
+    cpu     NumPy
+    gpu     CuPy, on an NVIDIA GPU
+    auto    gpu if one answers, else cpu
+    numba   NumPy, with the optimizers' formulas compiled by numba: faster, if it is installed
+
+    Raises ValueError for another name, RuntimeError when a device that is asked for is not there.
     """
+    global _compiled
     if name not in DEVICES:
         raise ValueError(f"unknown device {name!r}: choose one of {', '.join(DEVICES)}")
-    if name != "cpu":
+    _compiled = name == "numba"
+    description = f"CPU (NumPy {np.__version__})"
+    if name in ("auto", "gpu"):
         gpu, why_not = _find_gpu()
         if gpu:
             return gpu
         if name == "gpu":
             raise RuntimeError(f"no GPU to use: {why_not}; use --device cpu, or auto")
-    return Device("cpu", np, f"CPU (NumPy {np.__version__})")
+    if name == "numba":
+        try:
+            import numba
+        except ImportError:
+            raise RuntimeError(
+                "numba is not installed (pip install 'nnlite[fast]'); use --device cpu, or auto"
+            ) from None
+        return Device("numba", np, f"{description[:-1]}, numba {numba.__version__})")
+    return Device("cpu", np, description)
 
 
 def _find_gpu() -> tuple[Device | None, str]:
@@ -86,16 +103,23 @@ def elementwise(formula: Callable) -> Callable[..., None]:
     """Decorate a formula(array, ..., number, ...) that changes its arrays in place.
 
     The formula treats each position of the arrays on its own. NumPy runs it as it is written, one
-    pass over the arrays for each operation. CuPy compiles it into one GPU kernel that does
-    everything in a single pass (cupy.fuse). So the formula stays the only source.
+    pass over the arrays for each operation. On a GPU, CuPy compiles it into one kernel that does
+    everything in a single pass (cupy.fuse), and numba does the like for the CPU (compiled.py).
+    So the formula stays the only source.
     """
-    kernels: dict[ModuleType, Callable] = {np: formula}
+    kernels: dict[str, Callable] = {"numpy": formula}
 
     @functools.wraps(formula)
     def call(*arguments):
         xp = array_module(arguments[0])
-        if xp not in kernels:
-            kernels[xp] = xp.fuse(formula)
-        kernels[xp](*arguments)
+        kind = "numba" if xp is np and _compiled else xp.__name__
+        if kind == "numba" and kind not in kernels:
+            from .compiled import compile_formula
+
+            kernels[kind] = compile_formula(formula)
+        elif kind not in kernels:
+            # What the formula returns is for numba: as outputs they would be written once more.
+            kernels[kind] = xp.fuse(functools.wraps(formula)(lambda *args: formula(*args) and None))
+        kernels[kind](*arguments)
 
     return call

@@ -28,14 +28,14 @@ class SoftmaxCrossEntropy:
         check_labels(labels, logits.shape[-2], classes)
         # exp overflows above 88 in float32. Subtracting the row's largest score changes nothing,
         # as softmax(z) = softmax(z - constant), and makes the largest exponent 0.
-        shifted = logits - xp.max(logits, axis=-1, keepdims=True)
+        shifted = logits - logits.max(axis=-1, keepdims=True)
         exponentials = xp.exp(shifted)
-        total = xp.sum(exponentials, axis=-1, keepdims=True)
+        total = exponentials.sum(axis=-1, keepdims=True)
         self.probabilities = exponentials / total
         self.one_hot = labels[..., None] == xp.arange(classes)
         # log p = shifted - log(total), never log(p): a p that has rounded to 0 has no logarithm.
-        log_p = xp.sum(xp.where(self.one_hot, shifted, 0), axis=-1) - xp.log(total[..., 0])
-        return -xp.mean(log_p, axis=-1)
+        log_p = xp.where(self.one_hot, shifted, 0).sum(axis=-1) - xp.log(total[..., 0])
+        return -log_p.mean(axis=-1)
 
     def backward(self) -> Array:
         """Return dL/dlogits = (p - one_hot) / N, of the shape of the logits."""

@@ -4,7 +4,7 @@ Each is its formula, once, on the vector theta that holds all parameters of a ne
 with g = dL/dtheta beside it. The formulas are written in place, `m *= b` for m <- b m, because the
 vectors are long and moving them through memory is what costs time. Each class calls its formula
 with what it carries from step to step; what does not depend on the position in the vector, it works
-out beforehand.
+out beforehand. That a formula also returns what it has changed serves numba alone (compiled.py).
 """
 
 import numpy as np
@@ -56,6 +56,7 @@ class Optimizer:
 @elementwise
 def sgd(theta, g, learning_rate):
     theta -= learning_rate * g
+    return (theta,)
 
 
 class SGD(Optimizer):
@@ -75,6 +76,7 @@ def sgd_momentum(theta, g, velocity, learning_rate, momentum):
     velocity *= momentum
     velocity += g
     theta -= learning_rate * velocity
+    return theta, velocity
 
 
 class SGDMomentum(Optimizer):
@@ -103,6 +105,7 @@ def rmsprop(theta, g, v, learning_rate, alpha, one_minus_alpha, eps):
     v *= alpha
     v += one_minus_alpha * (g * g)
     theta -= learning_rate * g / (sqrt(v) + eps)
+    return theta, v
 
 
 class RMSprop(Optimizer):
@@ -135,6 +138,7 @@ def adam(theta, g, m, v, beta1, one_minus_beta1, beta2, one_minus_beta2, m_step,
     v *= beta2
     v += one_minus_beta2 * (g * g)
     theta -= m_step * m / (sqrt(v_scale * v) + eps)
+    return theta, m, v
 
 
 class Adam(Optimizer):

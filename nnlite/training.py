@@ -98,7 +98,7 @@ def train_epoch(
     losses = array_module(images).empty((*order.shape[:-1], steps), dtype=model.dtype)
     for step in range(steps):
         batch = order[..., step * batch_size : (step + 1) * batch_size]
-        logits = model.forward(scaled(images[batch], model.dtype))
+        logits = model.forward(scaled(images.take(batch, axis=0), model.dtype))
         losses[..., step] = loss.forward(logits, labels[batch])
         model.backward(loss.backward())
         optimizer.step()
@@ -113,7 +113,7 @@ def evaluate(
     total_loss = total_correct = 0.0
     for start in range(0, N, EVALUATION_ROWS):
         batch = rows[..., start : start + EVALUATION_ROWS]
-        logits = model.forward(scaled(images[batch], model.dtype))
+        logits = model.forward(scaled(images.take(batch, axis=0), model.dtype))
         total_loss = total_loss + loss.forward(logits, labels[batch]) * batch.shape[-1]
         total_correct = total_correct + (logits.argmax(axis=-1) == labels[batch]).sum(axis=-1)
     return {"loss": total_loss / N, "accuracy": 100 * total_correct / N}
@@ -177,7 +177,8 @@ def train(
                 for r, rows in zip(random, train_rows)
             ]
             probe = xp.asarray(per_run(probe))
-            loss.forward(model.forward(scaled(images[probe], model.dtype)), labels[probe])
+            logits = model.forward(scaled(images.take(probe, axis=0), model.dtype))
+            loss.forward(logits, labels[probe])
             model.backward(loss.backward())
             record = {
                 "val_loss": validation["loss"],
