@@ -13,7 +13,7 @@ from pathlib import Path
 
 import joblib
 import results
-from sweep import run_all
+from sweep import run_all, stack_size, stacks
 
 from nnlite import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, SCHEDULERS, Config, select_device
 from nnlite.backend import DEVICES
@@ -114,10 +114,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                       "variable NNLITE_DATA does the same")
     how = parser.add_argument_group("how to run it")
     how.add_argument("--device", choices=DEVICES, default="auto",
-                     help="auto: the GPU if CuPy is installed and one answers (default: auto)")
+                     help="auto: the GPU if CuPy is installed and one answers; numba: the CPU, "
+                     "optimizers compiled (default: auto)")
     how.add_argument("--jobs", type=positive_int, metavar="N",
                      help="runs at the same time; the results are the same for any number "
                      "(default: the cores available; 1 on a GPU)")
+    how.add_argument("--stack", type=positive_int, metavar="N",
+                     help="runs that differ only in seed and learning rate, trained at once as one "
+                     "stack of networks (default: 1; on a GPU, as many as its memory holds)")
     how.add_argument("--out", type=Path, default=Path("results"), metavar="DIR",
                      help="where logs and figures go (default: results)")
     how.add_argument("--plot-only", action="store_true",
@@ -169,7 +173,7 @@ def announce(configs: list[Config], data: Dataset, device: str, jobs: int, out: 
         "Seeds": ", ".join(str(s) for s in dict.fromkeys(c.seed for c in configs)),
         "Training": f"{first.epochs} epochs, batches of {first.batch_size}",
         "Device": device,
-        "Runs": f"{len(configs)}, {jobs} at a time, into {out}",
+        "Runs": f"{len(configs)}, in {jobs} process{'es' if jobs > 1 else ''}, into {out}",
     }
     for name, text in lines.items():
         print(f"{name + ':':<13}{text}")
@@ -245,16 +249,17 @@ def main(argv: list[str] | None = None) -> int:
         print(f"exp3.py: error: {error}", file=sys.stderr)
         return 2
 
-    jobs = args.jobs or (1 if args.device == "gpu" else joblib.cpu_count())
+    jobs = args.jobs or joblib.cpu_count()
     if not args.plot_only:
+        groups = stacks(configs, args.stack or stack_size(device, configs[0], data))
+        workers = min(len(groups), args.jobs or (1 if device.name == "gpu" else jobs))
         shout(data.note)
-        jobs = args.jobs or (1 if device.name == "gpu" else joblib.cpu_count())
-        jobs_used = min(jobs, len(configs))
-        announce(configs, data, device.description, jobs_used, args.out)
+        announce(configs, data, device.description, workers, args.out)
         by_id = {}
-        for log in run_all(configs, data, device.name, jobs_used):
-            results.save_run(log, args.out)
-            by_id[log["experiment_id"]] = log
+        for finished in run_all(groups, data, device.name, workers):
+            for log in finished:
+                results.save_run(log, args.out)
+                by_id[log["experiment_id"]] = log
         logs = [by_id[config.run_id] for config in configs]
 
     drawn = draw(comparable(logs), args.out, jobs)

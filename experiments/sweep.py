@@ -5,6 +5,7 @@ import json
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from joblib import Parallel, delayed
@@ -12,39 +13,75 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from nnlite import Config, Dataset, select_device, train
+from nnlite.backend import Device
+from nnlite.training import EVALUATION_ROWS
 
 POLL_SECONDS = 0.2
 
 
-def run_one(config: Config, data: Dataset, device: str, progress_folder: str) -> dict:
-    """Train one configuration, in whatever process this is, and return its log.
+def stacks(configs: list[Config], size: int) -> list[list[Config]]:
+    """Divide configurations into lists of at most `size` that can train as one stack.
+
+    Such differ in seed and learning rate only. With size 1 every run is on its own.
+    """
+    alike: dict[Config, list[Config]] = {}
+    for config in configs:
+        alike.setdefault(replace(config, seed=0, learning_rate=1.0), []).append(config)
+    return [group[i : i + size] for group in alike.values() for i in range(0, len(group), size)]
+
+
+def stack_size(device: Device, config: Config, data: Dataset) -> int:
+    """How many runs to train as one stack: on a GPU what half its free memory holds, else 1.
+
+    A large GPU has room for many small networks at once, and is idle most of the time with one. A
+    CPU core is busy with one, and its cache is best used by one.
+    """
+    if device.name != "gpu":
+        return 1
+    widths = [data.x_train.shape[1], *config.hidden, len(data.classes)]
+    parameters = sum((D_in + 1) * D_out for D_in, D_out in zip(widths, widths[1:]))
+    # float32: parameters, gradient, two vectors of an optimizer and copies that cuBLAS asks for;
+    # rows of each layer's output and gradient; and the order of the samples, 8 bytes each.
+    rows = max(EVALUATION_ROWS, config.batch_size)
+    bytes_each = 4 * (6 * parameters + 4 * rows * sum(widths)) + 8 * len(data.x_train)
+    free, _ = device.xp.cuda.runtime.memGetInfo()
+    return max(1, free // 2 // bytes_each)
+
+
+def run_stack(configs: list[Config], data: Dataset, device: str, progress_folder: str) -> list:
+    """Train one stack of configurations, in whatever process this is, and return its logs.
 
     One BLAS thread each: with as many processes as cores that is fastest, and it makes a result
     independent of how many run at once.
     """
-    report = Path(progress_folder, config.run_id)
 
     def on_epoch(epoch: int, logs: list[dict]) -> None:
-        row = {
-            "epoch": epoch,
-            "loss": logs[0]["train_loss"][-1],
-            "accuracy": logs[0]["val_accuracy"][-1],
-            "learning_rate": logs[0]["learning_rate"][-1],
-            "seconds": logs[0]["epoch_time"][-1],
-        }
-        with report.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        for log in logs:
+            if len(log["epoch"]) < epoch:
+                continue  # diverged before
+            row = {
+                "epoch": epoch,
+                "loss": log["train_loss"][-1],
+                "accuracy": log["val_accuracy"][-1],
+                "learning_rate": log["learning_rate"][-1],
+                "seconds": log["epoch_time"][-1],
+            }
+            with Path(progress_folder, log["experiment_id"]).open("a") as file:
+                file.write(json.dumps(row) + "\n")
 
     with threadpool_limits(1):
-        return train([config], data, select_device(device), on_epoch)[0]
+        return train(configs, data, select_device(device), on_epoch)
 
 
-def run_all(configs: list[Config], data: Dataset, device: str, jobs: int) -> Iterator[dict]:
-    """Train all configurations, `jobs` at a time; yield each log as soon as its run has ended."""
+def run_all(
+    groups: list[list[Config]], data: Dataset, device: str, jobs: int
+) -> Iterator[list[dict]]:
+    """Train all stacks, `jobs` at a time; yield the logs of each as soon as it has ended."""
+    configs = [config for group in groups for config in group]
     with tempfile.TemporaryDirectory(prefix="nnlite-") as folder, Progress(configs, Path(folder)):
         # Large arrays are handed to workers as memory maps, not copies: all share one dataset.
         parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")
-        yield from parallel(delayed(run_one)(c, data, device, folder) for c in configs)
+        yield from parallel(delayed(run_stack)(group, data, device, folder) for group in groups)
 
 
 class Progress(contextlib.AbstractContextManager):

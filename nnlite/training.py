@@ -159,7 +159,7 @@ def train(
     loss = SoftmaxCrossEntropy()
     optimizer = OPTIMIZERS[config.optimizer](model)
     schedules = [SCHEDULERS[c.scheduler](c.learning_rate, c.epochs) for c in configs]
-    logs = [new_log(c, data, device) for c in configs]
+    logs = [new_log(c, data, device, len(configs)) for c in configs]
 
     # Diverging networks overflow; that is found in the losses, so NumPy need not warn of it too.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -205,7 +205,7 @@ def train(
     return logs
 
 
-def new_log(config: Config, data: Dataset, device: Device) -> dict:
+def new_log(config: Config, data: Dataset, device: Device, stack: int) -> dict:
     """Return the log of a run that has not begun: the lab sheet's keys, and what we add."""
     versions = {"nnlite": __version__, "python": platform.python_version(), "numpy": np.__version__}
     if device.xp is not np:
@@ -217,6 +217,7 @@ def new_log(config: Config, data: Dataset, device: Device) -> dict:
         "dataset": {**dataset, "note": data.note},
         "device": device.description,
         "versions": versions,
+        "stack": stack,
         "diverged": None,
         "epoch": [],
         "train_loss": [],
