@@ -39,7 +39,7 @@ def select_device(name: str = "auto") -> Device:
     global _compiled
     if name not in DEVICES:
         raise ValueError(f"unknown device {name!r}: choose one of {', '.join(DEVICES)}")
-    _compiled = name == "numba"
+    _compiled = False
     description = f"CPU (NumPy {np.__version__})"
     if name in ("auto", "gpu"):
         gpu, why_not = _find_gpu()
@@ -54,6 +54,7 @@ def select_device(name: str = "auto") -> Device:
             raise RuntimeError(
                 "numba is not installed (pip install 'nnlite[fast]'); use --device cpu, or auto"
             ) from None
+        _compiled = True
         return Device("numba", np, f"{description[:-1]}, numba {numba.__version__})")
     return Device("cpu", np, description)
 
@@ -61,8 +62,10 @@ def select_device(name: str = "auto") -> Device:
 def _find_gpu() -> tuple[Device | None, str]:
     try:
         import cupy  # here and not above: importing CuPy takes a second, and most machines lack it
-    except ImportError:
+    except ModuleNotFoundError:
         return None, "CuPy is not installed (pip install 'nnlite[cuda12]' or 'nnlite[cuda13]')"
+    except Exception as error:  # such as a CUDA library that is missing
+        return None, f"CuPy is installed, but cannot be imported ({error})"
     try:
         if not cupy.cuda.is_available():
             return None, "CuPy is installed, but no NVIDIA GPU answers"
@@ -82,7 +85,8 @@ def array_module(array: Array) -> ModuleType:
 
 def to_host(array: Array) -> np.ndarray:
     """Return `array` as a NumPy array; from a GPU this copies, and waits until it is computed."""
-    return array if isinstance(array, np.ndarray) else array_module(array).asnumpy(array)
+    xp = array_module(array)
+    return np.asarray(array) if xp is np else xp.asnumpy(array)
 
 
 def sqrt(x: Array) -> Array:
@@ -92,7 +96,7 @@ def sqrt(x: Array) -> Array:
 
 def erf(z: Array) -> Array:
     """The error function, which neither NumPy nor CuPy has: SciPy's, or CuPy's twin of SciPy."""
-    if isinstance(z, np.ndarray):
+    if array_module(z) is np:
         from scipy.special import erf  # here: importing SciPy costs more than all of nnlite
     else:
         from cupyx.scipy.special import erf

@@ -25,7 +25,7 @@ class SoftmaxCrossEntropy:
         """
         xp = array_module(logits)
         classes = logits.shape[-1]
-        check_labels(labels, logits.shape[-2], classes)
+        check_labels(labels, logits.shape)
         # exp overflows above 88 in float32. Subtracting the row's largest score changes nothing,
         # as softmax(z) = softmax(z - constant), and makes the largest exponent 0.
         shifted = logits - logits.max(axis=-1, keepdims=True)
@@ -43,16 +43,18 @@ class SoftmaxCrossEntropy:
         return (self.probabilities - self.one_hot) * (1 / N)
 
 
-def check_labels(labels: Array, samples: int, classes: int) -> None:
-    """Raise ValueError unless `labels` holds, for each of the samples, an integer 0..classes-1.
+def check_labels(labels: Array, logits_shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless `labels` has, for each row of logits, an integer 0..C-1.
 
-    On a GPU only shape and dtype are checked, as reading the values would stop and wait for the
-    device at each step; training checks the whole dataset beforehand (see datasets.Dataset).
+    A stack of networks may share one set of labels, (N,). On a GPU only shape and dtype are
+    checked, as reading the values would stop and wait for the device at each step; training checks
+    the whole dataset beforehand (see datasets.Dataset).
     """
-    if labels.ndim == 0 or labels.shape[-1] != samples:
+    *lead, samples, classes = logits_shape
+    if labels.shape not in ((*lead, samples), (samples,)):
         raise ValueError(
             f"labels have shape {labels.shape}, but there are {samples} rows of logits: "
-            "give one integer label for each row"
+            f"give one integer for each, shape {(*lead, samples)}"
         )
     if labels.dtype.kind not in "iu":
         raise ValueError(f"labels have dtype {labels.dtype}: give integer class numbers")

@@ -7,8 +7,9 @@ learning rate train side by side as one stack (see MLP), each with its own log.
 import math
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from numbers import Integral, Real
 from types import ModuleType
 
 import numpy as np
@@ -51,18 +52,23 @@ class Config:
         lookup("scheduler", self.scheduler, SCHEDULERS)
         lookup("initialization", self.init, INITIALIZERS)
         optimizer = lookup("optimizer", self.optimizer, OPTIMIZERS)
-        if self.learning_rate is None:
-            object.__setattr__(self, "learning_rate", optimizer.default_learning_rate)
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ValueError(f"learning rate is {self.learning_rate}: it must be a number above 0")
+        rate = optimizer.default_learning_rate if self.learning_rate is None else self.learning_rate
+        if not isinstance(rate, Real) or not (math.isfinite(rate) and rate > 0):
+            raise ValueError(f"learning_rate is {rate!r}: it must be a number above 0")
         for name in ("epochs", "batch_size"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+            if not is_count(getattr(self, name)):
                 value = getattr(self, name)
                 raise ValueError(f"{name} is {value!r}: it must be an integer above 0")
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        if not all(isinstance(width, int) and width > 0 for width in self.hidden):
-            raise ValueError(f"hidden is {self.hidden}: widths must be integers above 0")
+        if not (isinstance(self.hidden, Iterable) and all(map(is_count, self.hidden))):
+            raise ValueError(f"hidden is {self.hidden!r}: give a list of integers above 0")
         streams(self.seed)  # raises ValueError for a bad seed
+        # Python's own numbers, as JSON knows no others; the dataclass is frozen to everyone else.
+        for name, value in (
+            ("learning_rate", float(rate)),
+            ("hidden", tuple(map(int, self.hidden))),
+            *((name, int(getattr(self, name))) for name in ("seed", "epochs", "batch_size")),
+        ):
+            object.__setattr__(self, name, value)
 
     @property
     def run_id(self) -> str:
@@ -71,6 +77,10 @@ class Config:
             f"{self.activation}_{self.optimizer}_{self.scheduler}"
             f"_lr{self.learning_rate:.10g}_seed{self.seed}"
         )
+
+
+def is_count(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
 
 
 def scaled(images: Array, dtype: np.dtype) -> Array:
@@ -127,9 +137,9 @@ def train(
 ) -> list[dict]:
     """Run `configs` on `data`, side by side, and return the log of each.
 
-    After each epoch `on_epoch(epoch, logs)` is called, epoch counting from 1. A run whose loss is
-    no longer finite has diverged: its log ends there, says so under "diverged", and has None for
-    what could not be measured.
+    After each epoch `on_epoch(epoch, logs)` is called, epoch counting from 1. A run whose loss or
+    gradient is no longer finite has diverged: its log ends there, says so under "diverged", and has
+    None for what could not be measured.
 
     Raises ValueError when the configurations differ in more than seed and learning rate.
     """
@@ -234,13 +244,16 @@ def new_log(config: Config, data: Dataset, device: Device, stack: int) -> dict:
 def append_epoch(
     log: dict, learning_rate: float, losses: np.ndarray, record: dict, seconds: float
 ) -> None:
-    """Add one epoch to a run's log; mark the run as diverged if a loss is not finite."""
+    """Add one epoch to a run's log; mark it as diverged if a loss or gradient is not finite."""
     log["epoch"].append(len(log["epoch"]) + 1)
     log["learning_rate"].append(learning_rate)
     log["epoch_time"].append(seconds)
     bad_steps = np.flatnonzero(~np.isfinite(losses))
     if len(bad_steps):
         log["diverged"] = {"epoch": log["epoch"][-1], "step": int(bad_steps[0]) + 1}
+    elif None in leaves(record):  # it was the last step that went too far
+        log["diverged"] = {"epoch": log["epoch"][-1], "step": len(losses)}
+    if log["diverged"]:
         record = nested_map(lambda _: None, record)
     log["train_loss"].append(None if len(bad_steps) else float(losses.mean(dtype="float64")))
     log["val_loss"].append(record["val_loss"])
@@ -258,16 +271,22 @@ def nested_map(function: Callable, tree):
     return function(tree)
 
 
+def leaves(tree: dict) -> list:
+    """Return the leaves of nested dicts, in order."""
+    found: list = []
+    nested_map(found.append, tree)
+    return found
+
+
 def to_host_together(tree: dict, runs: int) -> list[dict]:
     """Copy nested dicts of numbers (one per run) to the host in one go; return one tree per run.
 
     One copy instead of twenty, because each copy from a GPU waits for all work before it. Numbers
     that are not finite become None, which JSON can hold.
     """
-    leaves: list[Array] = []
-    nested_map(leaves.append, tree)
-    xp: ModuleType = array_module(leaves[0])
-    values = to_host(xp.stack([leaf.astype("float64") for leaf in leaves])).reshape(-1, runs)
+    measured = leaves(tree)
+    xp: ModuleType = array_module(measured[0])
+    values = to_host(xp.stack([leaf.astype("float64") for leaf in measured])).reshape(-1, runs)
 
     def tree_of(k: int) -> dict:
         column = iter(values[:, k].tolist())
