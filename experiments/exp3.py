@@ -18,6 +18,7 @@ from sweep import run_all, stack_size, stacks
 from nnlite import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, SCHEDULERS, Config, select_device
 from nnlite.backend import DEVICES
 from nnlite.datasets import DATASETS, Dataset, load
+from nnlite.files import write_text
 
 RATES = ", ".join(f"{name} {o.default_learning_rate:g}" for name, o in OPTIMIZERS.items())
 
@@ -149,7 +150,7 @@ def check_writable(out: Path) -> None:
     """Raise ValueError unless files can be written in OUT, which is made if it does not exist."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        results.write_text(out / ".writable", "")
+        write_text(out / ".writable", "")
         (out / ".writable").unlink()
     except OSError as error:
         raise ValueError(f"cannot write to --out {out} ({error.strerror})") from None
@@ -262,6 +263,7 @@ def main(argv: list[str] | None = None) -> int:
                 by_id[log["experiment_id"]] = log
         logs = [by_id[config.run_id] for config in configs]
 
+    print("drawing the figures ...", flush=True)
     drawn = draw(comparable(logs), args.out, jobs)
     results.write_summary_csv(results.load_logs(args.out), args.out)
     print_summary(logs)

@@ -6,8 +6,9 @@ curve, their mean, in a band that is its 95 % t-interval.
 """
 
 import os
-import re
-from itertools import cycle, product
+from collections import defaultdict
+from functools import partial
+from itertools import cycle
 from pathlib import Path
 from textwrap import fill
 
@@ -16,21 +17,23 @@ from matplotlib import colormaps, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from scipy.special import stdtrit  # what scipy.stats.t.ppf calls; scipy.stats takes 1 s to import
 
 from nnlite.activations import ACTIVATIONS
 from nnlite.optimizers import OPTIMIZERS
-from nnlite.training import summarize
+from nnlite.schedulers import SCHEDULERS
+from nnlite.logs import summarize
 
+GREY, ALARM = "#666666", "#B00020"
 # Okabe & Ito's palette, which colour-blind readers can tell apart too: purple, orange, blue, sky
 # blue, green and vermilion for nnlite's own activations, black and brown for the next ones.
 PALETTE = "#CC79A7 #E69F00 #0072B2 #56B4E9 #009E73 #D55E00 #000000 #8C510A".split()
+# Dashed, dash-dotted, dotted, solid, and solid but for small gaps: adamw is almost adam.
 DASHES = [(0, (2.5, 1.5)), (0, (6, 1.5, 1.2, 1.5)), (0, (1, 1.2)), "-", (0, (9, 1.2))]
-ACTIVATION_COLORS = dict(zip(ACTIVATIONS, cycle(PALETTE)))
-OPTIMIZER_STYLES = dict(zip(OPTIMIZERS, cycle(DASHES)))
+ACTIVATION_COLORS = defaultdict(lambda: GREY, zip(ACTIVATIONS, cycle(PALETTE)))
+OPTIMIZER_STYLES = defaultdict(lambda: "-", zip(OPTIMIZERS, cycle(DASHES)))
 MARKERS = "os^Dv*Pph<>d"
-GREY, ALARM = "#666666", "#B00020"
 DPI = 120
 rcParams.update({
     "font.size": 12, "axes.titlesize": 12, "figure.titlesize": 14, "legend.fontsize": 11,
@@ -39,12 +42,15 @@ rcParams.update({
     "lines.linewidth": 2, "legend.frameon": False, "legend.handlelength": 2.8,
 })  # fmt: skip
 
-LOSS, ACCURACY = "cross-entropy (nats)", "validation accuracy (%)"
+LOSS = "cross-entropy (nats)"
 GRADIENT = "mean |gradient| (nats)"  # per unit of weight, which is a pure number
-ZERO_SHARE = "share of zero gradients (%)"
-MAX_LOSS = 1.5 * np.log(10)  # ten classes held equally likely cost ln 10: much more is an accident
-
-Column = tuple[str, float, str]  # optimizer, learning rate, scheduler
+MAX_LOSS = 1.5 * np.log(10)  # ten classes held equally likely cost ln 10: far more is an accident
+SCALES = {  # how numbers become heights, and back
+    "linear": (lambda v: v, lambda h: h),
+    "log": (lambda v: np.log(np.maximum(v, 1e-30)), np.exp),
+    # For accuracies in %: the log of the errors, from 101 so that 100 % has a place too.
+    "errors": (lambda v: -np.log(np.maximum(101 - v, 0.5)), lambda h: 101 - np.exp(-h)),
+}
 
 
 def t_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -61,14 +67,15 @@ def t_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def table(rows: list[list]) -> np.ndarray:
     """Lists of numbers, of any lengths, as one array; NaN where a number is None or missing."""
-    array = np.full((len(rows), max(map(len, rows))), np.nan)
-    for line, row in zip(array, rows):
-        line[: len(row)] = row  # NumPy makes None a NaN
-    return array
+    longest = max(map(len, rows))
+    return np.array([[*row, *[None] * (longest - len(row))] for row in rows], dtype=float)
 
 
-def arrange(logs: list[dict]) -> tuple[list[str], dict[Column, str], dict[tuple, list[dict]]]:
-    """Return the grid: activations, columns with their names, and (activation, column) -> logs."""
+def arrange(logs: list[dict]) -> tuple[list[str], dict[tuple, str], dict[tuple, list[dict]]]:
+    """Return the grid: its rows, its columns with their names, and the logs of each cell.
+
+    A row is an activation, a column (optimizer, learning rate, scheduler), a cell (row, column).
+    """
 
     def rank(name: str, registry: dict) -> tuple:
         return list(registry).index(name) if name in registry else len(registry), name
@@ -79,12 +86,15 @@ def arrange(logs: list[dict]) -> tuple[list[str], dict[Column, str], dict[tuple,
         column = (c["optimizer"], c["learning_rate"], c["scheduler"])
         cells.setdefault((c["activation"], column), []).append(log)
     rows = sorted({row for row, _ in cells}, key=lambda row: rank(row, ACTIVATIONS))
-    columns = {c: c[0] for c in sorted({c for _, c in cells}, key=lambda c: (rank(c[0], OPTIMIZERS), c))}
-    for optimizer, rate, scheduler in columns:
-        if len({r for o, r, _ in columns if o == optimizer}) > 1:
-            columns[optimizer, rate, scheduler] += f" lr={rate:g}"
-        if scheduler != "none":
-            columns[optimizer, rate, scheduler] += f" {scheduler}"
+    keys = sorted(
+        {column for _, column in cells},
+        key=lambda c: (rank(c[0], OPTIMIZERS), c[1], rank(c[2], SCHEDULERS)),
+    )
+    columns = {}
+    for optimizer, rate, scheduler in keys:
+        rates = {r for o, r, _ in keys if o == optimizer}
+        parts = [optimizer, f"lr={rate:g}" if len(rates) > 1 else "", scheduler]
+        columns[optimizer, rate, scheduler] = " ".join(p for p in parts if p not in ("", "none"))
     return rows, columns, cells
 
 
@@ -96,33 +106,33 @@ def divergence(logs: list[dict]) -> str:
 
 
 def seeds_note(logs: list[dict]) -> str:
-    """Say what the curves and numbers of a grid with several seeds are; "" for one seed."""
+    """Say what the curves and numbers of a grid with several seeds are; "" if there is one."""
     n = sorted({len(seeds) for seeds in arrange(logs)[2].values()})
-    return f"mean of {'-'.join(map(str, n[::max(1, len(n) - 1)]))} seeds, 95 % t-interval" if n[-1] > 1 else ""
+    several = f"{n[0]} to {n[-1]}" if len(n) > 1 else n[0]
+    return f"mean of {several} seeds, 95 % t-interval" if n[-1] > 1 else ""
 
 
 def new_figure(
     title: str, logs: list[dict], rows: int = 1, columns: int = 1, size: tuple = (9, 4.2),
-    top: float = 0.85, left: float = 0.85, **subplots,
+    note: str = "", top: float = 0.85, left: float = 1.05, **subplots,
 ) -> tuple[Figure, np.ndarray]:  # fmt: skip
-    """Return a figure and the array of its axes; sizes in inches.
+    """Return a figure, with a title and a line that names the data, and the array of its axes.
 
-    It has a title and a caption, which names the data and tells of several seeds and divergence.
+    note: what else that line says. size, and the margins top and left, are in inches.
     """
     width, height = size
     figure = Figure(figsize=size, dpi=DPI)
     axes = figure.subplots(rows, columns, squeeze=False, **subplots)
     # Margins by hand: matplotlib's automatic layouts draw everything twice to find them.
-    figure.subplots_adjust(left / width, 0.9 / height, 1 - 0.2 / width, 1 - top / height)
+    figure.subplots_adjust(left / width, 0.9 / height, 1 - 0.2 / width, 1 - top / height, 0.28)
     figure.suptitle(title, x=0.15 / width, y=1 - 0.12 / height, ha="left", va="top")
 
     datasets = {log["dataset"]["name"]: log["dataset"]["note"] for log in logs}
     warning = "digits, not Fashion-MNIST" if "digits" in datasets else "".join(datasets.values())
     figure.text(0.15 / width, 0.12 / height, f"lab data: {warning or ', '.join(datasets)}"[:80],
-                color=ALARM if warning else GREY, fontsize=11)  # fmt: skip
-    note = seeds_note(logs) if len(logs) > 1 else divergence(logs)
-    figure.text(1 - 0.15 / width, 0.12 / height, note, ha="right", fontsize=11,
-                color=GREY if len(logs) > 1 else ALARM)  # fmt: skip
+                fontsize=11, color=ALARM if warning else GREY)  # fmt: skip
+    figure.text(1 - 0.15 / width, 0.12 / height, note, ha="right",
+                fontsize=11, color=ALARM if "diverged" in note else GREY)  # fmt: skip
     return figure, axes
 
 
@@ -130,48 +140,45 @@ def epoch_axis(ax: Axes, epochs: int) -> None:
     """Make x the epochs, 1 to `epochs`, with room for a marker at both ends."""
     room = 0.03 * (epochs - 1) or 0.5
     ax.set_xlim(1 - room, epochs + room)
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
     ax.set_xlabel("epoch")
 
 
-def stretch(accuracy: np.ndarray) -> np.ndarray:
-    """Spread accuracies (%) by the log of the errors, from 101 so that 100 % has a place too."""
-    return -np.log(np.maximum(101 - accuracy, 0.5))
-
-
-def unstretch(stretched: np.ndarray) -> np.ndarray:
-    return 101 - np.exp(-stretched)
-
-
-def safe_log(values: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(values, 1e-30))
-
-
-SCALES = {"linear": (np.copy, np.copy), "log": (safe_log, np.exp), "errors": (stretch, unstretch)}
+def log_ticks(bottom: float, top: float) -> np.ndarray:
+    """Return round numbers between bottom and top that are well spread on a log axis."""
+    if top < 3 * bottom:
+        ticks = MaxNLocator(7, steps=[1, 2, 5, 10]).tick_values(bottom, top)
+    else:
+        first, last = np.floor(np.log10([bottom, top]))
+        decades = 10 ** np.arange(first, last + 1, max(1, (last - first) // 4))
+        few, many = top < 10 * bottom, top > 200 * bottom
+        digits = [1, 1.5, 2, 3, 4, 5, 6, 8] if few else [1] if many else [1, 2, 5]
+        ticks = np.outer(decades, digits).ravel()
+    return ticks[(bottom < ticks) & (ticks < top)]
 
 
 def value_axis(
     ax: Axes, label: str, values: np.ndarray, scale: str = "linear", ceiling: float = np.inf
 ) -> None:
-    """Make y fit all values up to the ceiling; bands may run out of it.
-
-    scale: "linear"; "log"; or "errors" for accuracies, which is log in the share of errors.
-    """
-    forward, back = SCALES[scale]
+    """Make y, one of SCALES, fit all values up to the ceiling; bands may run out of it."""
+    ax.set_ylabel(label)
     fit = values[np.isfinite(values) & ((values > 0) | (scale != "log"))]
-    low, high = (fit.min(), fit.max()) if fit.size else (0.1, 1.0)
-    low, high = forward(low), forward(max(low, min(high, ceiling)))
+    if not fit.size:
+        ax.text(0.5, 0.4, "no values to show", transform=ax.transAxes, ha="center")
+        ax.set(ylim=(0, 1), yticks=[])
+        return
+    forward, back = SCALES[scale]
+    low, high = forward(fit.min()), forward(max(fit.min(), min(fit.max(), ceiling)))
+    room = 0.05 * (high - low) if high - low > 0.01 else 0.2
+    bottom, top = back(low - room), back(high + room)
     if scale == "log":
         ax.set_yscale("log")
-        digits = (1, 1.5, 2, 3, 4, 5, 6, 8) if high - low < 2.3 else (1, 2, 5)
-        ax.yaxis.set_major_locator(LogLocator(subs=digits if high - low < 4.6 else (1,)))
-        # Plain numbers and no minor ticks: both draw several times as fast as the usual ones.
-        ax.yaxis.set(minor_locator=NullLocator(), major_formatter="{x:g}")
+        ax.set_yticks(log_ticks(bottom, top))
+        ax.yaxis.set(minor_locator=NullLocator(), major_formatter="{x:g}")  # quickest to draw
     elif scale == "errors":
-        ax.set_yscale("function", functions=(stretch, unstretch))
-    room = 0.05 * (high - low) if high - low > 0.01 else 0.2
-    ax.set_ylim(back(low - room), back(high + room))
-    ax.set_ylabel(label)
+        ax.set_yscale("function", functions=SCALES[scale])
+        ax.set_yticks(100 - log_ticks(max(100 - top, 0.5), 100 - bottom))
+    ax.set_ylim(bottom, top)
 
 
 def draw_curve(ax: Axes, rows: np.ndarray, **line) -> Line2D:
@@ -199,82 +206,73 @@ def draw_layers(ax: Axes, logs: list[dict], metric: str) -> list[Line2D]:
     for layer, grey, marker in zip(seeds[0], greys, cycle(MARKERS)):
         rows = table([seed[layer] for seed in seeds])
         if metric == "mean_abs":
-            rows[rows == 0] = np.nan  # no place on a log axis
+            rows[rows == 0] = np.nan  # which has no place on a log axis
         lines.append(draw_curve(ax, rows, color=grey, marker=marker, label=layer))
     return lines
 
 
-def legend_above(ax: Axes) -> None:
-    """Put the legend between the title of the figure and the axes."""
-    ax.legend(loc="lower left", bbox_to_anchor=(-0.03, 0.98), ncols=4, handlelength=2,
-              columnspacing=1.5)  # fmt: skip
-
-
-def legend_right(figure: Figure, lines: list[Line2D], top: float, **options) -> None:
+def legend_right(figure: Figure, lines: list[Line2D], top: float, title: str = "") -> None:
     """Put the legend beside the axes, which make room for it; top is its distance in inches."""
     width, height = figure.get_size_inches()
-    legend = figure.legend(handles=lines, loc="upper right", alignment="left",
-                           bbox_to_anchor=(1, 1 - top / height), **options)  # fmt: skip
-    figure.subplots_adjust(right=1 - 0.1 / width - legend.get_window_extent().width / DPI / width)
+    place = {"loc": "upper right", "bbox_to_anchor": (1, 1 - top / height)}
+    legend = figure.legend(handles=lines, title=title, alignment="left", **place)
+    figure.subplots_adjust(right=1 - (legend.get_window_extent().width / DPI + 0.1) / width)
 
 
 def run_figures(log: dict) -> dict[str, Figure]:
     """Return the figures of one run by name."""
-    c = log["config"]
+    c, epochs = log["config"], log["epoch"][-1]
     schedule = "" if c["scheduler"] == "none" else f" ({c['scheduler']})"
     title = f"{c['activation']} + {c['optimizer']}, lr {c['learning_rate']:g}{schedule}"
-    title += f", seed {c['seed']}"
-    look = {
-        "color": ACTIVATION_COLORS.get(c["activation"], GREY),
-        "linestyle": OPTIMIZER_STYLES.get(c["optimizer"], "-"),
-    }
+    new = partial(new_figure, f"{title}, seed {c['seed']}", [log], note=divergence([log]))
+    color, style = ACTIVATION_COLORS[c["activation"]], OPTIMIZER_STYLES[c["optimizer"]]
+    look = {"color": color, "linestyle": style}
     points = {**look, "marker": "o", "linewidth": 1.2, "markerfacecolor": "white"}
-    epochs = log["epoch"][-1]
     figures = {}
 
-    figures["loss_accuracy"], ((left, right),) = new_figure(title, [log], columns=2)
+    figures["loss_accuracy"], ((left, right),) = new(columns=2)
     losses, accuracy = table([log["train_loss"], log["val_loss"]]), table([log["val_accuracy"]])
-    draw_curve(left, losses[:1], label="training", marker="." if epochs < 3 else "", **look)
+    above = {"loc": "lower left", "bbox_to_anchor": (-0.03, 0.98), "ncols": 2}
+    draw_curve(left, losses[:1], label="training", marker="o" if epochs < 3 else "", **look)
     draw_curve(left, losses[1:], label="validation", **points)
     value_axis(left, LOSS, losses, ceiling=MAX_LOSS)
     draw_curve(right, accuracy, **points)
-    value_axis(right, ACCURACY, accuracy)
-    summary = summarize(log)
-    if summary["best_epoch"]:
-        best, epoch = summary["best_val_accuracy"], summary["best_epoch"]
+    value_axis(right, "validation accuracy (%)", accuracy)
+    best, epoch = (summarize(log)[key] for key in ("best_val_accuracy", "best_epoch"))
+    if best is not None:
         label = f"best: {best:.2f} % at epoch {epoch}"
         right.plot(epoch, best, "*", markersize=15, color="black", label=label)
-        legend_above(right)
+        right.legend(**above)
+    left.legend(**above)
 
     if c["scheduler"] != "none":
-        figures["learning_rate"], ((left,),) = new_figure(title, [log], size=(7, 3.8), top=0.6)
+        figures["learning_rate"], ((left,),) = new(size=(7, 4), top=0.6)
         rates = table([log["learning_rate"]])
         draw_curve(left, rates, **points)
         value_axis(left, "learning rate (unitless)", rates, "log")
 
-    figures["gradient_flow"], ((left, right),) = new_figure(title, [log], columns=2, sharey=True)
-    layers = draw_layers(left, [log], "mean_abs")
-    gradients = table(list(weight_gradients(log, "mean_abs").values()))
-    value_axis(left, GRADIENT, gradients, "log")
-    last = epochs - 2 if log["diverged"] and epochs > 1 else epochs - 1
-    for x, line in enumerate(layers):
-        right.plot(x, line.get_ydata()[last], line.get_marker(), color=line.get_color(), ms=12)
-    right.set_xticks(range(len(layers)), [line.get_label() for line in layers])
-    right.set(xlim=(-0.5, len(layers) - 0.5), xlabel="layer")
-    right.set_title(f"at epoch {last + 1}", loc="left")
+    figures["gradient_flow"], ((left, right),) = new(columns=2, sharey=True)
+    lines = draw_layers(left, [log], "mean_abs")
+    value_axis(left, GRADIENT, table([*weight_gradients(log, "mean_abs").values()]), "log")
+    last = epochs - 1 if log["diverged"] and epochs > 1 else epochs
+    for x, line in enumerate(lines):
+        y = line.get_ydata()[last - 1]
+        right.plot(x, y, line.get_marker(), color=line.get_color(), markersize=12)
+    right.set_xticks(range(len(lines)), [line.get_label() for line in lines])
+    right.set(xlim=(-0.5, len(lines) - 0.5), xlabel="layer")
+    right.set_title(f"at epoch {last}", loc="left")
+    legend_right(figures["gradient_flow"], lines, 0.75, "weight of")
 
     if c["activation"] in ("relu", "leaky_relu", "elu"):
-        figures["zero_gradients"], ((left,),) = new_figure(title, [log], size=(7, 3.8))
-        draw_layers(left, [log], "pct_zero")
-        shares = table(list(weight_gradients(log, "pct_zero").values()))
-        value_axis(left, ZERO_SHARE, np.append(shares, 0))
+        figures["zero_gradients"], ((left,),) = new(size=(7.5, 4), top=0.6)
+        lines = draw_layers(left, [log], "pct_zero")
+        legend_right(figures["zero_gradients"], lines, 0.5, "weight of")
+        shares = table([*weight_gradients(log, "pct_zero").values()])
+        from_0_to_1 = [0 * shares, 0 * shares + 1]  # at least, where there are any
+        value_axis(left, "share of zero gradients (%)", np.append(shares, from_0_to_1))
 
-    for figure in figures.values():
-        for ax in figure.axes:
-            if ax is not right:
-                epoch_axis(ax, epochs)
-            if len(ax.get_legend_handles_labels()[0]) > 1:
-                legend_above(ax)
+    for ax in (ax for figure in figures.values() for ax in figure.axes if not ax.get_xlabel()):
+        epoch_axis(ax, epochs)
     return figures
 
 
@@ -293,41 +291,41 @@ def curves(logs: list[dict], metric: str) -> Figure:
     """Return a figure with the curves of all cells: "train_loss" or "val_accuracy"."""
     _, columns, cells = arrange(logs)
     epochs = max(log["epoch"][-1] for log in logs)
-    lines_of_text = len(cells) + sum(divergence(seeds) > "" for seeds in cells.values())
-    size = (10, max(5, 0.24 * lines_of_text + 1))
+    falling = metric == "train_loss"
+    legend_lines = len(cells) + sum(divergence(seeds) > "" for seeds in cells.values())
+    size = (10, max(5, 0.24 * legend_lines + 1))
+    title = "Training loss" if falling else "Validation accuracy"
+    figure, ((ax,),) = new_figure(title, logs, size=size, note=seeds_note(logs), top=0.6)
     values = table([log[metric] for log in logs])
-    if falling := metric == "train_loss":
-        figure, ((ax,),) = new_figure("Training loss", logs, size=size, top=0.6)
+    if falling:
         value_axis(ax, f"{LOSS}, log scale", values, "log", MAX_LOSS)
     else:
-        figure, ((ax,),) = new_figure("Validation accuracy", logs, size=size, top=0.6)
         value_axis(ax, "accuracy (%), errors on a log scale", values, "errors")
     epoch_axis(ax, epochs)
     worst = ax.get_ylim()[1 if falling else 0]
 
     # Line styles do not tell learning rates apart, nor anything on a curve of one point.
     marked = epochs < 3 or len(columns) > len({optimizer for optimizer, *_ in columns})
-    markers = dict(zip(columns, cycle(MARKERS))) if marked else {}
-    entries = []
+    markers = dict(zip(columns, cycle(MARKERS if marked else [""])))
+    ranked = []
     for (activation, column), seeds in cells.items():
+        color, style = ACTIVATION_COLORS[activation], OPTIMIZER_STYLES[column[0]]
         rows = table([log[metric] for log in seeds])
-        color = ACTIVATION_COLORS.get(activation, GREY)
-        line = draw_curve(ax, rows, color=color, marker=markers.get(column, ""),
-                          linestyle=OPTIMIZER_STYLES.get(column[0], "-"))  # fmt: skip
+        line = draw_curve(ax, rows, color=color, linestyle=style, marker=markers[column])
         for log, row in zip(seeds, rows):
             if log["diverged"]:
                 measured = np.flatnonzero(np.isfinite(row))
                 x = measured[-1] + 1 if len(measured) else log["diverged"]["epoch"]
-                y = row[x - 1] if len(measured) else worst
-                y = min(y, worst) if falling else y
-                ax.plot(x, y, "X", color=color, markersize=11, clip_on=False)
+                y = np.clip(row[x - 1], *ax.get_ylim()) if len(measured) else worst
+                edge = {"markeredgecolor": "black", "zorder": 3, "clip_on": False}
+                ax.plot(x, y, "X", color=color, markersize=11, **edge)
         last = t_interval(rows)[0][-1]
         number = "–" if np.isnan(last) else f"{last:.3f}" if falling else f"{last:.1f}"
         note = f"\n✖ {divergence(seeds)}" if divergence(seeds) else ""
         line.set_label(f"{number}  {activation} + {columns[column]}{note}")
-        entries.append((np.isnan(last), last if falling else -last, line))
-    ranked = [line for *_, line in sorted(entries, key=lambda entry: entry[:2])]
-    legend_right(figure, ranked, top=0.5, title="at the last epoch, best first")
+        ranked.append((np.isnan(last), last if falling else -last, line))
+    ranked.sort(key=lambda entry: entry[:2])
+    legend_right(figure, [line for *_, line in ranked], 0.5, "at the last epoch, best first")
     return figure
 
 
@@ -335,12 +333,11 @@ def comparison_grid(logs: list[dict]) -> Figure:
     """Return a figure of three tables, activations by optimizers, coloured from bad to good."""
     rows, columns, cells = arrange(logs)
     beside = len(columns) <= 3  # then the three tables fit beside one another
-    crowded = any(len(seeds) > 1 and divergence(seeds) for seeds in cells.values())
-    width, height = max(1.1 * len(columns), 1.6), (0.9 if crowded else 0.6) * len(rows)
+    width, height = max(1.1 * len(columns), 1.6), 0.75 * len(rows)
     size = (3 * width + 1.9, height + 2.1) if beside else (width + 1.5, 3 * height + 4.5)
     figure, axes = new_figure(
-        "All runs (the darker, the better)", logs, *((1, 3) if beside else (3, 1)), size,
-        top=1.2, left=1.25, sharey=True,
+        "Comparison of all runs (darker is better)", logs, *((1, 3) if beside else (3, 1)), size,
+        seeds_note(logs), top=1.2, left=1.25, sharey=True,
     )  # fmt: skip
     figure.subplots_adjust(wspace=0.1, hspace=1.2 / height)
     metrics = [("final_loss", "final training\nloss (nats)", 3, "log"),
@@ -348,31 +345,31 @@ def comparison_grid(logs: list[dict]) -> Figure:
                ("test_accuracy", "test\naccuracy (%)", 1, "errors")]  # fmt: skip
     for ax, (metric, title, digits, scale) in zip(axes.flat, metrics):
         means = np.full((len(rows), len(columns)), np.nan)
-        for (i, row), (j, column) in product(enumerate(rows), enumerate(columns)):
-            seeds = cells.get((row, column), [])
+        for i, j in np.ndindex(means.shape):
+            seeds = cells.get((rows[i], list(columns)[j]), [])
             numbers = [summarize(log)[metric] for log in seeds if not log["diverged"]]
-            mean, half = t_interval(np.array(numbers, dtype=float))
-            means[i, j] = mean
-            text = "" if np.isnan(mean) else f"{mean:.{digits}f}"
-            text += "" if np.isnan(half) else f"\n± {half:.{digits}f}"
-            text += "\n" + fill(divergence(seeds), 13)
-            ax.text(j + 0.5, i + 0.5, text.strip() or "–", ha="center", va="center", linespacing=1.05,
-                    fontsize=12 if text.count("\n") < 3 else 10)  # fmt: skip
-        shades = SCALES[scale][0](means) * (-1 if scale == "log" else 1)
+            means[i, j], half = t_interval(np.array(numbers, dtype=float))
+            parts = [f"{means[i, j]:.{digits}f}", f"± {half:.{digits}f}"]
+            parts = [part for part in parts if "nan" not in part]
+            text = "\n".join([*parts, fill(divergence(seeds), 13)]).strip() or "–"
+            ax.text(j + 0.5, i + 0.5, text, ha="center", va="center", linespacing=1.05,
+                    fontsize=12 if text.count("\n") < 2 else 10)  # fmt: skip
+        shades = SCALES[scale][0](means) * (-1 if metric == "final_loss" else 1)
         known = shades[np.isfinite(shades)]
         worst, best = (known.min(), known.max()) if len(known) else (0, 1)
         span = best - worst or 1  # the map's dark end stays unused: black text is read on all cells
         ax.pcolormesh(shades, cmap="YlGnBu", edgecolors="white", linewidth=2,
                       vmin=worst - 0.1 * span, vmax=best + 0.8 * span)  # fmt: skip
-        ax.set_title(title, loc="left")
-        ax.set_xticks(np.arange(len(columns)) + 0.5, [re.sub("[ _]", "\n", c) for c in columns.values()])
+        labels = [name.replace(" ", "\n").replace("_", "_\n") for name in columns.values()]
+        ax.set_xticks(np.arange(len(columns)) + 0.5, labels)
         ax.set_yticks(np.arange(len(rows)) + 0.5, rows)
+        for label in ax.get_yticklabels():
+            label.set(color=ACTIVATION_COLORS[label.get_text()], weight="bold")
+        ax.set_title(title, loc="left")
         ax.set(facecolor="#EEEEEE", ylim=(len(rows), 0))
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
         ax.grid(False)
-        for label in ax.get_yticklabels():
-            label.set(color=ACTIVATION_COLORS.get(label.get_text(), GREY), weight="bold")
     return figure
 
 
@@ -380,45 +377,44 @@ def gradient_flow(logs: list[dict]) -> Figure:
     """Return a figure with a panel per cell: mean |gradient| of each layer's weight by epoch."""
     rows, columns, cells = arrange(logs)
     size = (max(7, 2.1 * len(columns) + 2), max(3.8, 1.4 * len(rows) + 1.7))
-    figure, axes = new_figure("Gradient flow", logs, len(rows), len(columns), size, left=1.3,
-                              sharex=True, sharey=True)  # fmt: skip
-    gradients = [g for log in logs for g in weight_gradients(log, "mean_abs").values()]
-    layers: list[Line2D] = []
+    figure, axes = new_figure("Gradient flow", logs, len(rows), len(columns), size,
+                              seeds_note(logs), left=1.4, sharex=True, sharey=True)  # fmt: skip
     for (i, j), ax in np.ndenumerate(axes):
-        seeds = cells.get((rows[i], list(columns)[j]), [])
-        layers = draw_layers(ax, seeds, "mean_abs") if seeds else layers
-        if not seeds:
+        if seeds := cells.get((rows[i], list(columns)[j])):
+            layers = draw_layers(ax, seeds, "mean_abs")
+            ax.text(0.98, 0.05, fill(divergence(seeds), 16), transform=ax.transAxes, ha="right",
+                    fontsize=11, color=ALARM)  # fmt: skip
+        else:
             ax.text(0.5, 0.5, "–", transform=ax.transAxes)
-        elif note := divergence(seeds):
-            ax.text(0.98, 0.05, fill(note, 16), transform=ax.transAxes, ha="right", color=ALARM,
-                    fontsize=11, bbox={"color": "white", "alpha": 0.7, "pad": 1})  # fmt: skip
-        if i == 0:
-            ax.set_title(list(columns.values())[j])
         epoch_axis(ax, max(log["epoch"][-1] for log in logs))
-        ax.set_ylabel(rows[i], color=ACTIVATION_COLORS.get(rows[i], GREY), weight="bold")
+        ax.set_ylabel(rows[i], color=ACTIVATION_COLORS[rows[i]], weight="bold")
         ax.label_outer()
+    for ax, name in zip(axes[0], columns.values()):
+        ax.set_title(name)
+    gradients = [g for log in logs for g in weight_gradients(log, "mean_abs").values()]
     value_axis(axes[0, 0], rows[0], table(gradients), "log")
     figure.subplots_adjust(wspace=0.08, hspace=0.12)
     figure.text(0.15 / size[0], 0.5, GRADIENT, rotation=90, va="center")
-    legend_right(figure, layers, top=0.75, title="weight of")
+    legend_right(figure, layers, 0.75, "weight of")
     return figure
 
 
 def activations(logs: list[dict]) -> Figure:
     """Return a figure of nnlite's activation functions and derivatives, by nnlite's own code."""
     title, lines = "Activation functions and their derivatives", -(-len(ACTIVATIONS) // 3)
-    figure, axes = new_figure(title, logs, lines, 3, (10, 2.2 * lines + 1.7), sharex=True, sharey=True)
+    size = (10, 2.2 * lines + 1.7)
+    figure, axes = new_figure(title, logs, lines, 3, size, sharex=True, sharey=True)
     z = np.linspace(-3, 3, 301)
     for ax, (name, activation) in zip(axes.flat, ACTIVATIONS.items()):
-        layer = activation()
-        ax.plot(z, layer.forward(z), "-", color=ACTIVATION_COLORS.get(name, GREY))
-        ax.plot(z, layer.backward(np.ones_like(z)), "--", color=ACTIVATION_COLORS.get(name, GREY))
-        ax.set_title(name, loc="left", weight="bold", color=ACTIVATION_COLORS.get(name, GREY))
+        layer, color = activation(), ACTIVATION_COLORS[name]
+        ax.plot(z, layer.forward(z), "-", color=color)
+        ax.plot(z, layer.backward(np.ones_like(z)), "--", color=color)
+        ax.set_title(name, loc="left", weight="bold", color=color)
         ax.set(xlabel="z", ylabel="a, da/dz")
         ax.label_outer()
     legend = [Line2D([], [], color="black", label="a = f(z)"),
               Line2D([], [], color="black", linestyle="--", label="da/dz = f '(z)")]  # fmt: skip
-    legend_right(figure, legend, top=0.75)
+    legend_right(figure, legend, 0.75)
     return figure
 
 
@@ -427,8 +423,7 @@ def save(figures: dict[str, Figure], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, figure in figures.items():
-        path = folder / f"{name}.png"
-        temporary = folder / f".{name}.{os.getpid()}.tmp"
+        temporary, path = folder / f".{name}.{os.getpid()}.tmp", folder / f"{name}.png"
         try:
             figure.savefig(temporary, format="png", pil_kwargs={"compress_level": 1})
             os.replace(temporary, path)

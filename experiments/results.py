@@ -6,22 +6,12 @@ Every file is written under a temporary name and then renamed, so that none is e
 import csv
 import io
 import json
-import os
 from pathlib import Path
 
-from nnlite.training import summarize
+from nnlite.files import write_text
+from nnlite.logs import summarize
 
 LOG = "training_log.json"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in one step: whoever looks sees the old content or the new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -8,17 +8,20 @@ __version__ = "0.1.0"
 
 from .activations import ACTIVATIONS, ELU, GELU, LeakyReLU, ReLU, Sigmoid, Tanh
 from .backend import select_device
+from .checkpoint import load, save
+from .config import Config
 from .datasets import DataError, Dataset
 from .layers import Layer, Linear
 from .losses import SoftmaxCrossEntropy
 from .network import INITIALIZERS, MLP
 from .optimizers import OPTIMIZERS, SGD, Adam, AdamW, Optimizer, RMSprop, SGDMomentum
 from .schedulers import SCHEDULERS, Constant, Cosine, Exponential, Scheduler, Step
-from .training import Config, train
+from .training import train
 
 __all__ = [
     "ACTIVATIONS", "INITIALIZERS", "MLP", "OPTIMIZERS", "SCHEDULERS", "SGD", "ELU", "GELU",
     "Adam", "AdamW", "Config", "Constant", "Cosine", "DataError", "Dataset", "Exponential",
     "Layer", "LeakyReLU", "Linear", "Optimizer", "RMSprop", "ReLU", "SGDMomentum", "Scheduler",
-    "Sigmoid", "SoftmaxCrossEntropy", "Step", "Tanh", "select_device", "train",
+    "Sigmoid", "SoftmaxCrossEntropy", "Step", "Tanh", "load", "save",
+    "select_device", "train",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ def sqrt(x):
 
 
 def compile_formula(formula: Callable) -> Callable[..., None]:
-    """Return a function that runs formula(theta, g, up to two more vectors, numbers...) in one loop.
+    """Return a function that runs formula(theta, g, up to two vectors, numbers...) in one loop.
 
     The formula has to return the new values of what it changes: theta and the vectors after g.
     """

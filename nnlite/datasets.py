@@ -13,14 +13,16 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
+
+from .files import read_arrays, replacing, write_arrays
 
 DATASETS = ("auto", "fashion-mnist", "digits")
 FASHION_CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat")
@@ -191,9 +193,8 @@ def cache_dir() -> Path:
 def _from_cache(progress: bool) -> list[np.ndarray]:
     """Read the arrays that _write_cache wrote."""
     path = cache_dir() / "fashion-mnist.npz"
-    # Opened here to be closed however np.load fails: Windows cannot replace an open file.
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as npz:
-        arrays = [npz[array] for array in ARRAYS]
+    stored = read_arrays(path)
+    arrays = [stored[name] for name in ARRAYS]
     _check(arrays, str(path))
     return arrays
 
@@ -201,8 +202,9 @@ def _from_cache(progress: bool) -> list[np.ndarray]:
 def _write_cache(dataset: Dataset) -> None:
     """Keep the arrays, uncompressed, for the next start; downloaded files can go then."""
     with suppress(OSError):  # a cache we may not write to costs time, not the data
-        with _replacing(cache_dir() / "fashion-mnist.npz") as file:
-            np.savez(file, **{array: getattr(dataset, array) for array in ARRAYS})
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        arrays = {name: getattr(dataset, name) for name in ARRAYS}
+        write_arrays(cache_dir() / "fashion-mnist.npz", arrays)
         for name in FILES:
             (cache_dir() / f"{name}.gz").unlink(missing_ok=True)
 
@@ -217,8 +219,10 @@ def _from_mirror(progress: bool) -> list[np.ndarray]:
         except (OSError, DataError):
             data = _download(MIRROR + path.name, progress)
             arrays.append(_decode(Path(path.name), data))
-            with suppress(OSError), _replacing(path) as file:
-                file.write(data)
+            with suppress(OSError):
+                cache_dir().mkdir(parents=True, exist_ok=True)
+                with replacing(path) as file:
+                    file.write(data)
     return arrays
 
 
@@ -346,16 +350,3 @@ def _in_time(function: Callable[[], Any]) -> Any:
     if error:
         raise error
     return result
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file that takes path's place if the block succeeds, else disappears."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,0 +1,48 @@
+"""Keep a network in a file, and get it back: nnlite.save and nnlite.load."""
+
+import json
+import os
+from types import ModuleType
+
+import numpy as np
+
+from .backend import to_host
+from .files import read_arrays, write_arrays
+from .network import MLP
+
+FORMAT = "nnlite model 1"
+
+
+def save(model: MLP, path: str | os.PathLike) -> None:
+    """Write the network's parameters and what is needed to build it again; the file is an .npz.
+
+    It holds `theta`, the vector of all parameters (a row for each network of a stack), and `about`,
+    a JSON text with the sizes, the activation and the initialization.
+    """
+    about = {"format": FORMAT, "sizes": model.sizes, "activation": model.activation}
+    about["init"] = model.init
+    write_arrays(path, {"theta": to_host(model.theta), "about": np.array(json.dumps(about))})
+
+
+def load(path: str | os.PathLike, xp: ModuleType = np) -> MLP:
+    """Return the network that `save` wrote, on NumPy or CuPy.
+
+    Raises ValueError if the file is damaged or not such a file, OSError if it cannot be opened.
+    """
+    arrays = read_arrays(path)
+    try:
+        about, theta = json.loads(str(arrays["about"])), arrays["theta"]
+        if about["format"] != FORMAT:
+            raise ValueError(f"its format is {about['format']!r}, not {FORMAT!r}")
+        if theta.ndim not in (1, 2) or theta.dtype not in (np.float32, np.float64):
+            raise ValueError(f"theta is {theta.dtype} of shape {theta.shape}")
+        sizes = about["sizes"]
+        expected = sum((D_in + 1) * D_out for D_in, D_out in zip(sizes, sizes[1:]))
+        if theta.shape[-1] != expected:  # before a network of that size is made
+            raise ValueError(f"{theta.shape[-1]} parameters do not make a network of sizes {sizes}")
+        seed = 0 if theta.ndim == 1 else [0] * len(theta)
+        model = MLP(sizes, about["activation"], about["init"], seed, theta.dtype.name, xp)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a saved nnlite network ({error})") from None
+    model.theta[...] = xp.asarray(theta)
+    return model
