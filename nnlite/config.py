@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 
 from .activations import ACTIVATIONS
-from .network import INITIALIZERS, lookup
+from .network import INITIALIZERS, is_count, lookup
 from .optimizers import OPTIMIZERS
 from .schedulers import SCHEDULERS
 from .seeding import streams
@@ -60,7 +60,3 @@ class Config:
             f"{self.activation}_{self.optimizer}_{self.scheduler}"
             f"_lr{self.learning_rate:.10g}_seed{self.seed}"
         )
-
-
-def is_count(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0

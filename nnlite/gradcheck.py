@@ -128,7 +128,7 @@ def away_from_kinks(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndar
 
 
 def nearest_kink(model: MLP, x: np.ndarray) -> float:
-    """Smallest |z| that enters an activation when the network sees x."""
+    """Smallest |z| of any Linear, where activations may have a kink, when the network sees x."""
     model.forward(x)
     return min(np.abs(z).min() for name, z in model.outputs().items() if name.startswith("fc"))
 

@@ -50,6 +50,8 @@ def check_labels(labels: Array, logits_shape: tuple[int, ...]) -> None:
     checked, as reading the values would stop and wait for the device at each step; training checks
     the whole dataset beforehand (see datasets.Dataset).
     """
+    if len(logits_shape) < 2:
+        raise ValueError(f"logits have shape {logits_shape}: give a row of scores for each sample")
     *lead, samples, classes = logits_shape
     if labels.shape not in ((*lead, samples), (samples,)):
         raise ValueError(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from types import ModuleType
 
 import numpy as np
@@ -46,17 +47,19 @@ class MLP:
         dtype: str = "float32",
         xp: ModuleType = np,
     ):
-        if len(sizes) < 2 or not all(isinstance(D, (int, np.integer)) and D > 0 for D in sizes):
-            raise ValueError(f"sizes are {list(sizes)}: give two or more positive integers")
+        if np.ndim(sizes) != 1 or len(sizes) < 2 or not all(map(is_count, sizes)):
+            raise ValueError(f"sizes is {sizes!r}: give a list of two or more positive integers")
         make_activation = lookup("activation", activation, ACTIVATIONS)
         lookup("initialization", init, INITIALIZERS)
-        if dtype not in ("float32", "float64"):
+        if dtype not in ("float32", "float64", np.float32, np.float64):
             raise ValueError(f"dtype is {dtype!r}: choose float32 or float64")
+        if np.ndim(seed) > 1 or np.size(seed) == 0:
+            raise ValueError(f"seed is {seed!r}: give an integer, or a list of them for a stack")
         self.sizes, self.activation, self.init = list(sizes), activation, init
         self.dtype = np.dtype(dtype)
 
         # Drawn on the host in float64 whatever the device and dtype, so all see the same numbers.
-        if isinstance(seed, (int, np.integer)):
+        if np.ndim(seed) == 0:
             theta = initial_theta(sizes, init, seed)
         else:
             theta = np.stack([initial_theta(sizes, init, s) for s in seed])
@@ -82,14 +85,17 @@ class MLP:
         self._output_gradients: dict[str, Array] = {}
 
     def forward(self, x: Array) -> Array:
-        """Return the logits: (..., N, sizes[0]) -> (..., N, sizes[-1]).
+        """Return the logits: (N, sizes[0]) -> (N, sizes[-1]).
 
-        Raises ValueError if x has another number of features or another dtype than the model.
+        For a stack x may be (K, N, sizes[0]), or (N, sizes[0]) shown to all K networks, and the
+        logits are (K, N, sizes[-1]). Raises ValueError for another shape, or another dtype than
+        the model's.
         """
-        if x.ndim < 2 or x.shape[-1] != self.sizes[0]:
+        lead, D_in = self.theta.shape[:-1], self.sizes[0]
+        if x.ndim < 2 or x.shape[-1] != D_in or x.shape[:-2] not in ((), lead):
             raise ValueError(
-                f"x has shape {x.shape}: give N rows of {self.sizes[0]} numbers, "
-                f"(..., N, {self.sizes[0]})"
+                f"x has shape {x.shape}: give N rows of {D_in} numbers, (N, {D_in})"
+                + (f", or {(*lead, 'N', D_in)}".replace("'", "") if lead else "")
             )
         if x.dtype != self.dtype:
             raise ValueError(f"x has dtype {x.dtype}: convert it to the model's, {self.dtype}")
@@ -147,6 +153,11 @@ def initial_theta(sizes: Sequence[int], init: str, seed: int) -> np.ndarray:
         bias_bound = bound if init == "uniform" else 0.0
         parts += [bound * rng.uniform(-1, 1, D_in * D_out), bias_bound * rng.uniform(-1, 1, D_out)]
     return np.concatenate(parts)
+
+
+def is_count(value: object) -> bool:
+    """Is it an integer above 0?"""
+    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
 
 
 def lookup(kind: str, name: str, registry: dict):

@@ -14,18 +14,19 @@ from .network import MLP
 
 
 class Optimizer:
-    """What all optimizers share: theta, its gradient g, the learning rate and the step count t.
+    """What all optimizers share: theta, its gradient g, and the learning rate.
 
     `learning_rate` is a number, or one number for each of the K networks of a stack. It may be set
     between steps, which is what a scheduler does. None takes the customary rate of the class.
 
-    Raises ValueError for a learning rate that is negative or not finite.
+    Raises ValueError for a learning rate that is negative or not finite, and for a number of
+    rates that is not the number of networks.
     """
 
     default_learning_rate: float
 
     def __init__(self, model: MLP, learning_rate: float | Array | None = None):
-        self.theta, self.g, self.t = model.theta, model.dtheta, 0
+        self.theta, self.g = model.theta, model.dtheta
         self.learning_rate = self.default_learning_rate if learning_rate is None else learning_rate
 
     @property
@@ -41,6 +42,11 @@ class Optimizer:
         if rates.ndim == 0:
             self._learning_rate = float(rates)  # unlike a float64 array, keeps float32 as it is
         else:
+            if (rates.size,) != self.theta.shape[:-1]:
+                raise ValueError(
+                    f"{rates.size} learning rates for theta of shape {self.theta.shape}: give one "
+                    "for all networks, or one for each of a stack"
+                )
             rates = rates.reshape(-1, 1).astype(self.theta.dtype)
             self._learning_rate = array_module(self.theta).asarray(rates)
 
@@ -137,7 +143,7 @@ def adam(theta, g, m, v, beta1, one_minus_beta1, beta2, one_minus_beta2, m_step,
     m += one_minus_beta1 * g
     v *= beta2
     v += one_minus_beta2 * (g * g)
-    theta -= m_step * m / (sqrt(v_scale * v) + eps)
+    theta -= m_step * m / (sqrt(v_scale * v) + eps)  # m_step, v_scale: see Adam.step
     return theta, m, v
 
 
@@ -165,7 +171,7 @@ class Adam(Optimizer):
     ):
         super().__init__(model, learning_rate)
         self.betas, self.eps = betas, eps
-        self.m, self.v = self.zeros(), self.zeros()
+        self.m, self.v, self.t = self.zeros(), self.zeros(), 0
 
     def step(self) -> None:
         self.t += 1

@@ -28,9 +28,10 @@ class Constant(Scheduler):
 
 
 class Step(Scheduler):
-    """rate(epoch) = learning_rate * 0.1^(epoch // step_size): two drops in three thirds of a run.
+    """rate(epoch) = learning_rate * 0.1^(epoch // step_size): a tenth after each third of the run.
 
-    step_size = epochs // 3, but at least 1, so that a run of 1 or 2 epochs has a schedule too.
+    step_size = epochs // 3, but at least 1, so that a run of 1 or 2 epochs has a schedule too. If
+    3 does not divide epochs, the epochs that remain in the end have another tenth.
     """
 
     def __call__(self, epoch: int) -> float:
