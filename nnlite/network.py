@@ -88,8 +88,8 @@ class MLP:
         """Return the logits: (N, sizes[0]) -> (N, sizes[-1]).
 
         For a stack x may be (K, N, sizes[0]), or (N, sizes[0]) shown to all K networks, and the
-        logits are (K, N, sizes[-1]). Raises ValueError for another shape, or another dtype than
-        the model's.
+        logits are (K, N, sizes[-1]). Raises ValueError for another shape, another dtype than the
+        model's, or NaN.
         """
         lead, D_in = self.theta.shape[:-1], self.sizes[0]
         if x.ndim < 2 or x.shape[-1] != D_in or x.shape[:-2] not in ((), lead):
@@ -99,6 +99,9 @@ class MLP:
             )
         if x.dtype != self.dtype:
             raise ValueError(f"x has dtype {x.dtype}: convert it to the model's, {self.dtype}")
+        # On a GPU looking at the values would mean to wait for them, at each step.
+        if isinstance(x, np.ndarray) and x.size and np.isnan(x.min()):
+            raise ValueError("x holds NaN: every number has to be a number")
         for name, layer in self.layers.items():
             x = layer.forward(x)
             self._outputs[name] = x

@@ -299,8 +299,10 @@ def test_bad_arguments_are_refused(arguments, words):
         (np.zeros(6, "float32"), ["(6,)", "N rows of 6 numbers"]),
         (np.zeros((8, 6), "float64"), ["float64", "convert it to the model's, float32"]),
         (np.zeros((8, 6), "uint8"), ["uint8", "convert it to the model's, float32"]),
+        (np.zeros((2, 8, 6), "float32"), ["(2, 8, 6)", "(N, 6)"]),
+        (np.array([[0, 0, 0, np.nan, 0, 0]], "float32"), ["x holds NaN"]),
     ],
-    ids=["features", "one row", "float64", "uint8"],
+    ids=["features", "one row", "float64", "uint8", "stack", "NaN"],
 )
 def test_bad_x_is_refused(x, words):
     with pytest.raises(ValueError) as error:
