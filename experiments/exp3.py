@@ -16,7 +16,7 @@ import results
 from sweep import run_all, stack_size, stacks
 
 from nnlite import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, SCHEDULERS, Config, select_device
-from nnlite.backend import DEVICES
+from nnlite.backend import DEVICES, Device
 from nnlite.datasets import DATASETS, Dataset, load
 from nnlite.files import write_text
 
@@ -123,6 +123,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     how.add_argument("--stack", type=positive_int, metavar="N",
                      help="runs that differ only in seed and learning rate, trained at once as one "
                      "stack of networks (default: 1; on a GPU, as many as its memory holds)")
+    how.add_argument("--checkpoint-every", type=positive_int, default=5, metavar="N",
+                     help="save the state of each run every N epochs, to go on from there if it is "
+                     "interrupted (default: 5)")
+    how.add_argument("--restart", action="store_true",
+                     help="run everything again, also what is finished already in --out")
     how.add_argument("--out", type=Path, default=Path("results"), metavar="DIR",
                      help="where logs and figures go (default: results)")
     how.add_argument("--plot-only", action="store_true",
@@ -250,28 +255,71 @@ def main(argv: list[str] | None = None) -> int:
         print(f"exp3.py: error: {error}", file=sys.stderr)
         return 2
 
-    jobs = args.jobs or joblib.cpu_count()
-    if not args.plot_only:
-        groups = stacks(configs, args.stack or stack_size(device, configs[0], data))
-        workers = min(len(groups), args.jobs or (1 if device.name == "gpu" else jobs))
-        shout(data.note)
-        announce(configs, data, device.description, workers, args.out)
-        by_id = {}
-        for finished in run_all(groups, data, device.name, workers):
+    try:
+        if args.plot_only:
+            code = 0
+        else:
+            logs, code = train_grid(args, configs, data, device)
+        if logs:
+            show(logs, args, started)
+    except KeyboardInterrupt:
+        print("\ninterrupted; what is finished is saved")
+        return 130
+    except OSError as error:
+        print(f"exp3.py: error: cannot write to {error.filename or args.out} ({error.strerror}); "
+              "the same command goes on from what is saved", file=sys.stderr)  # fmt: skip
+        return 1
+    return code
+
+
+def train_grid(
+    args: argparse.Namespace, configs: list[Config], data: Dataset, device: Device
+) -> tuple[list[dict], int]:
+    """Run what is not finished yet, saving each run as it ends; return the logs and exit code."""
+    logs: dict[str, dict] = {}
+    for config in configs:
+        if args.restart:
+            results.forget_checkpoint(config, args.out)
+        elif log := results.finished_log(config, data, device, args.out):
+            logs[config.run_id] = log
+    todo = [config for config in configs if config.run_id not in logs]
+    groups = stacks(todo, args.stack or stack_size(device, configs[0], data))
+    jobs = args.jobs or (1 if device.name == "gpu" else joblib.cpu_count())
+    jobs = max(1, min(len(groups), jobs))
+    shout(data.note)
+    announce(configs, data, device.description, jobs, args.out)
+    if logs:
+        print(f"{len(logs)} of {len(configs)} are finished already (--restart runs them again)")
+    missing: dict[str, str] = {}
+    code = 0
+    try:
+        for finished in run_all(
+            groups, data, device.name, jobs, args.out, args.checkpoint_every, missing
+        ):
             for log in finished:
                 results.save_run(log, args.out)
-                by_id[log["experiment_id"]] = log
-        logs = [by_id[config.run_id] for config in configs]
+                logs[log["experiment_id"]] = log
+    except KeyboardInterrupt:
+        print(f"\ninterrupted with {len(logs)} of {len(configs)} runs finished; "
+              "the same command goes on from here", flush=True)  # fmt: skip
+        code = 130
+    if missing:
+        code = 1
+        for run_id, reason in missing.items():
+            print(f"MISSING {run_id}: {reason}", file=sys.stderr)
+    return [logs[config.run_id] for config in configs if config.run_id in logs], code
 
+
+def show(logs: list[dict], args: argparse.Namespace, started: float) -> None:
+    """Draw all figures, write summary.csv, and print the table."""
     print("drawing the figures ...", flush=True)
-    drawn = draw(comparable(logs), args.out, jobs)
+    drawn = draw(comparable(logs), args.out, args.jobs or joblib.cpu_count())
     results.write_summary_csv(results.load_logs(args.out), args.out)
     print_summary(logs)
     print(f"\n{drawn} figures, {len(logs)} logs and summary.csv are in {args.out}"
           f" ({time.perf_counter() - started:.0f} s)")  # fmt: skip
     for note in dict.fromkeys(log["dataset"]["note"] for log in logs):
         shout(note)
-    return 0
 
 
 if __name__ == "__main__":

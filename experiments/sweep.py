@@ -1,7 +1,9 @@
-"""Run many configurations, side by side in worker processes, and show how far they are."""
+"""Run many configurations side by side in worker processes; lose nothing, and show progress."""
 
 import contextlib
 import json
+import os
+import signal
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -9,12 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import BrokenProcessPool
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from nnlite import Config, Dataset, select_device, train
+from nnlite import Config, Dataset, select_device
 from nnlite.backend import Device
-from nnlite.training import EVALUATION_ROWS
+from nnlite.training import EVALUATION_ROWS, Training
 
 POLL_SECONDS = 0.2
 
@@ -48,40 +51,103 @@ def stack_size(device: Device, config: Config, data: Dataset) -> int:
     return max(1, free // 2 // bytes_each)
 
 
-def run_stack(configs: list[Config], data: Dataset, device: str, progress_folder: str) -> list:
-    """Train one stack of configurations, in whatever process this is, and return its logs.
+def checkpoint_path(configs: list[Config], out: Path) -> Path:
+    """Where a stack of runs keeps its checkpoint: in the folder of the first of them."""
+    return out / configs[0].run_id / "checkpoint.npz"
 
-    One BLAS thread each: with as many processes as cores that is fastest, and it makes a result
+
+def run_stack(
+    configs: list[Config],
+    data: Dataset,
+    device: str,
+    out: Path,
+    checkpoint_every: int,
+    progress: Path,
+    parent: int,
+) -> tuple[str, list[dict]]:
+    """Train one stack, in whatever process this is; return its first run id, and its logs.
+
+    Goes on from the stack's checkpoint if there is one. No logs: it did not fit into memory. One
+    BLAS thread each: with as many processes as cores that is fastest, and it makes a result
     independent of how many run at once.
     """
+    if os.getpid() != parent:  # Ctrl-C reaches all processes, but the parent alone decides
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    checkpoint = checkpoint_path(configs, out)
+    try:
+        with threadpool_limits(1):
+            training = Training(configs, data, select_device(device))
+            with contextlib.suppress(OSError):  # no checkpoint: begin at the beginning
+                try:
+                    training.resume(checkpoint)
+                except ValueError:  # damaged, or of other runs: likewise
+                    training = Training(configs, data, select_device(device))
+            report(training, progress)
+            while not training.done:
+                training.run_epoch()
+                report(training, progress)
+                if training.epoch % checkpoint_every == 0 and not training.done:
+                    # A disk that is full now need not be full in the end: the run goes on.
+                    with contextlib.suppress(OSError):
+                        checkpoint.parent.mkdir(exist_ok=True)
+                        training.save(checkpoint)
+            return configs[0].run_id, training.finish()
+    except MemoryError:
+        return configs[0].run_id, []
 
-    def on_epoch(epoch: int, logs: list[dict]) -> None:
-        for log in logs:
-            if len(log["epoch"]) < epoch:
-                continue  # diverged before
-            row = {
-                "epoch": epoch,
-                "loss": log["train_loss"][-1],
-                "accuracy": log["val_accuracy"][-1],
-                "learning_rate": log["learning_rate"][-1],
-                "seconds": log["epoch_time"][-1],
-            }
-            with Path(progress_folder, log["experiment_id"]).open("a") as file:
-                file.write(json.dumps(row) + "\n")
 
-    with threadpool_limits(1):
-        return train(configs, data, select_device(device), on_epoch)
+def report(training: Training, progress: Path) -> None:
+    """Tell Progress that the runs have begun, and what their latest epoch was, if there was one."""
+    for log in training.logs:
+        with (progress / log["experiment_id"]).open("a") as file:
+            if training.epoch and len(log["epoch"]) == training.epoch:  # else diverged before
+                keys = ("epoch", "train_loss", "val_accuracy", "learning_rate", "epoch_time")
+                file.write(json.dumps({key: log[key][-1] for key in keys}) + "\n")
 
 
 def run_all(
-    groups: list[list[Config]], data: Dataset, device: str, jobs: int
+    groups: list[list[Config]],
+    data: Dataset,
+    device: str,
+    jobs: int,
+    out: Path,
+    checkpoint_every: int,
+    missing: dict[str, str],
 ) -> Iterator[list[dict]]:
-    """Train all stacks, `jobs` at a time; yield the logs of each as soon as it has ended."""
+    """Train all stacks, `jobs` at a time; yield the logs of each as soon as it has ended.
+
+    If a worker dies, all have to be started anew, and nobody knows which run was at fault. What had
+    begun by then is tried once more, after all else and one stack at a time. What fails again is
+    entered into `missing`, run id -> reason.
+    """
     configs = [config for group in groups for config in group]
-    with tempfile.TemporaryDirectory(prefix="nnlite-") as folder, Progress(configs, Path(folder)):
-        # Large arrays are handed to workers as memory maps, not copies: all share one dataset.
-        parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")
-        yield from parallel(delayed(run_stack)(group, data, device, folder) for group in groups)
+    waiting = {group[0].run_id: group for group in groups}
+    suspects: dict[str, list[Config]] = {}
+    folder = tempfile.TemporaryDirectory(prefix="nnlite-", ignore_cleanup_errors=True)
+    with folder, Progress(configs, Path(folder.name)) as progress:
+
+        def attempt(todo: dict[str, list[Config]], jobs: int) -> Iterator[list[dict]]:
+            # Large arrays are handed to workers as memory maps, not copies: all share one dataset.
+            parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", max_nbytes="1M")
+            common = (data, device, out, checkpoint_every, progress.folder, os.getpid())
+            tasks = [delayed(run_stack)(group, *common) for group in todo.values()]
+            try:
+                for first, logs in parallel(tasks):
+                    if logs:
+                        progress.forget([log["experiment_id"] for log in logs])
+                        del waiting[first]
+                        yield logs
+            except BrokenProcessPool:
+                pass  # what it has cost is still waiting, and has begun
+
+        while todo := {first: group for first, group in waiting.items() if first not in suspects}:
+            yield from attempt(todo, jobs)
+            suspects |= {first: g for first, g in waiting.items() if progress.has_begun(first)}
+        for first, group in suspects.items():
+            yield from attempt({first: group}, 2)  # 2: with 1 it would run in this very process
+            if first in waiting:
+                reason = "its process died, or ran out of memory, twice"
+                missing.update((config.run_id, reason) for config in group)
 
 
 class Progress(contextlib.AbstractContextManager):
@@ -92,57 +158,68 @@ class Progress(contextlib.AbstractContextManager):
     """
 
     def __init__(self, configs: list[Config], folder: Path):
-        self.configs = {config.run_id: config for config in configs}
         self.folder = folder
-        self.seen = dict.fromkeys(self.configs, 0)
-        total = sum(config.epochs for config in configs)
-        self.total = tqdm(total=total, unit="epoch", desc="all runs", disable=None)
+        self.epochs = {config.run_id: config.epochs for config in configs}
+        self.lines_seen: dict[str, int] = {}
+        self.epochs_done: dict[str, int] = {}
         self.bars: dict[str, tqdm] = {}
+        total = sum(self.epochs.values())
+        self.total = tqdm(total=total, unit="epoch", desc="all runs", disable=None)
+        self.lock = threading.Lock()
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
 
-    def __enter__(self):
+    def __enter__(self) -> "Progress":
         self.thread.start()
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception) -> None:
         self.stopped.set()
         self.thread.join()
         self.poll()
         for bar in (*self.bars.values(), self.total):
             bar.close()
 
+    def has_begun(self, run_id: str) -> bool:
+        return (self.folder / run_id).exists()
+
+    def forget(self, run_ids: list[str]) -> None:
+        """Close the files of runs that have ended, so that a long sweep has few to look at."""
+        self.poll()
+        for run_id in run_ids:
+            (self.folder / run_id).unlink(missing_ok=True)
+            self.epochs_done[run_id] = self.epochs[run_id]  # also of one that diverged early
+            if run_id in self.bars:
+                self.bars.pop(run_id).close()
+
     def watch(self) -> None:
         while not self.stopped.wait(POLL_SECONDS):
             self.poll()
 
     def poll(self) -> None:
-        for run_id in self.configs:
-            report = self.folder / run_id
-            text = report.read_text() if report.exists() else ""
-            lines = text[: text.rfind("\n") + 1].splitlines()  # the last may still be in writing
-            for line in lines[self.seen[run_id] :]:
-                self.show(run_id, json.loads(line))
-            self.seen[run_id] = len(lines)
+        with self.lock:
+            for report in sorted(self.folder.iterdir()):
+                text = report.read_text()
+                lines = text[: text.rfind("\n") + 1].splitlines()  # the last may be half-written
+                for line in lines[self.lines_seen.get(report.name, 0) :]:
+                    self.show(report.name, json.loads(line))
+                self.lines_seen[report.name] = len(lines)
 
     def show(self, run_id: str, row: dict) -> None:
-        epochs = self.configs[run_id].epochs
-        diverged = row["loss"] is None
-        loss = "diverged" if diverged else f"{row['loss']:.4f}"
-        accuracy = "-" if row["accuracy"] is None else f"{row['accuracy']:.2f}%"
+        epoch, epochs, accuracy = row["epoch"], self.epochs[run_id], row["val_accuracy"]
+        diverged = accuracy is None
+        loss = "diverged" if diverged else f"{row['train_loss']:.4f}"
+        accuracy = "-" if diverged else f"{accuracy:.2f}%"
+        self.epochs_done[run_id] = epoch
         if self.total.disable:
             print(
-                f"{run_id} | Epoch {row['epoch']:2d}/{epochs} | Loss: {loss} | Val Acc: {accuracy}"
-                f" | LR: {row['learning_rate']:.6f} | Time: {row['seconds']:.2f}s",
+                f"{run_id} | Epoch {epoch:2d}/{epochs} | Loss: {loss} | Val Acc: {accuracy}"
+                f" | LR: {row['learning_rate']:.6f} | Time: {row['epoch_time']:.2f}s",
                 flush=True,
             )
             return
         if run_id not in self.bars:
             self.bars[run_id] = tqdm(total=epochs, desc=run_id, unit="epoch", leave=False)
-        bar = self.bars[run_id]
-        bar.set_postfix_str(f"loss {loss}, val acc {accuracy}", refresh=False)
-        bar.update(1)
-        # A diverged run ends early: its remaining epochs are done with.
-        self.total.update(1 if not diverged else epochs - row["epoch"] + 1)
-        if diverged or row["epoch"] == epochs:
-            self.bars.pop(run_id).close()
+        for bar, done in ((self.bars[run_id], epoch), (self.total, sum(self.epochs_done.values()))):
+            bar.update(done - bar.n)
+        self.bars[run_id].set_postfix_str(f"loss {loss}, val acc {accuracy}")

@@ -44,6 +44,12 @@ def new_log(config: Config, data: Dataset, device: Device, stack: int) -> dict:
     }
 
 
+def identity(log: dict) -> dict:
+    """Return what decides the outcome of a run: two runs with the same identity are the same."""
+    dataset = {key: log["dataset"][key] for key in ("name", "checksum")}
+    return {"config": log["config"], "dataset": dataset, "nnlite": log["versions"]["nnlite"]}
+
+
 def append_epoch(
     log: dict, learning_rate: float, losses: np.ndarray, record: dict, seconds: float
 ) -> None:

@@ -24,6 +24,7 @@ class Optimizer:
     """
 
     default_learning_rate: float
+    state: tuple[str, ...] = ()  # names of what a step carries to the next, besides theta
 
     def __init__(self, model: MLP, learning_rate: float | Array | None = None):
         self.theta, self.g = model.theta, model.dtheta
@@ -96,6 +97,7 @@ class SGDMomentum(Optimizer):
     """
 
     default_learning_rate = 0.01
+    state = ("velocity",)
 
     def __init__(self, model: MLP, learning_rate: float | Array | None = None, momentum=0.9):
         super().__init__(model, learning_rate)
@@ -124,6 +126,7 @@ class RMSprop(Optimizer):
     """
 
     default_learning_rate = 0.001
+    state = ("v",)
 
     def __init__(
         self, model: MLP, learning_rate: float | Array | None = None, alpha=0.99, eps=1e-8
@@ -161,6 +164,7 @@ class Adam(Optimizer):
     """
 
     default_learning_rate = 0.001
+    state = ("m", "v", "t")
 
     def __init__(
         self,

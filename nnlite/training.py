@@ -4,7 +4,9 @@
 learning rate train side by side as one stack (see MLP), each with its own log.
 """
 
+import json
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,7 +17,8 @@ from .backend import Array, Device, array_module, select_device, to_host
 from .config import Config
 from .datasets import Dataset
 from .diagnostics import gradient_statistics
-from .logs import append_epoch, new_log, to_host_together
+from .files import read_arrays, write_arrays
+from .logs import append_epoch, identity, new_log, to_host_together
 from .losses import SoftmaxCrossEntropy
 from .network import MLP
 from .optimizers import OPTIMIZERS, Optimizer
@@ -154,6 +157,47 @@ class Training:
         logits = self.model.forward(scaled(self.images.take(rows, axis=0), self.model.dtype))
         self.loss.forward(logits, self.labels[rows])
         self.model.backward(self.loss.backward())
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write a checkpoint: all that `resume` needs to go on as if nothing had happened."""
+        state = {name: getattr(self.optimizer, name) for name in self.optimizer.state}
+        state = {n: np.array(v) if isinstance(v, int) else to_host(v) for n, v in state.items()}
+        about = {
+            "epoch": self.epoch,
+            "random": [{n: g.bit_generator.state for n, g in r.items()} for r in self.random],
+            "logs": self.logs,
+        }
+        arrays = {"theta": to_host(self.model.theta), "about": np.array(json.dumps(about))}
+        write_arrays(path, arrays | {f"optimizer.{name}": value for name, value in state.items()})
+
+    def resume(self, path: str | os.PathLike) -> None:
+        """Go on from the checkpoint that `save` wrote.
+
+        Raises ValueError if it is damaged or of other runs, OSError if it cannot be opened.
+        """
+        arrays = read_arrays(path)
+        try:
+            about = json.loads(str(arrays["about"]))
+            for mine, saved in zip(self.logs, about["logs"], strict=True):
+                if (identity(mine), mine["device"]) != (identity(saved), saved["device"]):
+                    raise ValueError("it is of another run")
+            theta = arrays["theta"]
+            optimizer = {name: arrays[f"optimizer.{name}"] for name in self.optimizer.state}
+            for vector in (theta, *optimizer.values()):
+                if vector.ndim and vector.shape != self.model.theta.shape:
+                    raise ValueError(f"a vector has shape {vector.shape}")
+            for generators, states in zip(self.random, about["random"], strict=True):
+                for name, generator in generators.items():
+                    generator.bit_generator.state = states[name]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is not a checkpoint of this run ({error})") from None
+        self.epoch, self.logs = about["epoch"], about["logs"]
+        self.model.theta[...] = self.xp.asarray(theta)
+        for name, value in optimizer.items():
+            if value.ndim:
+                getattr(self.optimizer, name)[...] = self.xp.asarray(value)
+            else:
+                setattr(self.optimizer, name, value.item())
 
     def finish(self) -> list[dict]:
         """Measure loss and accuracy on the test set, the only time it is used; return the logs."""

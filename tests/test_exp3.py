@@ -115,6 +115,8 @@ BAD = [
     ("--dataset", ["mnist", "Fashion-MNIST", ""]),
     ("--device", ["cuda", "tpu", "0"]),
     ("--jobs", ["0", "-1", "all"]),
+    ("--stack", ["0", "-2", "max"]),
+    ("--checkpoint-every", ["0", "-5", "never"]),
     ("--data-dir", ["no/such/folder", "setup.cfg", "/dev/null"]),
     ("--colour", ["red"]),
 ]
@@ -181,6 +183,6 @@ def test_help_explains_every_flag_with_examples(capsys):
     with pytest.raises(SystemExit, match="0"):
         run("--help")
     text = " ".join(capsys.readouterr().out.split())
-    for flag in [flag for flag, _ in BAD[:-1]] + ["--out", "--plot-only", "examples:"]:
+    for flag in [flag for flag, _ in BAD[:-1]] + ["--out", "--plot-only", "--restart", "examples:"]:
         assert flag in text
     assert "sgd 0.01" in text and "adam 0.001" in text
