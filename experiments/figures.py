@@ -5,10 +5,9 @@ schedules of the same optimizer differ by marker. Seeds of the same cell of the 
 curve, their mean, in a band that is its 95 % t-interval.
 """
 
-import os
 from collections import defaultdict
 from functools import partial
-from itertools import cycle
+from itertools import cycle, product
 from pathlib import Path
 from textwrap import fill
 
@@ -21,9 +20,10 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from scipy.special import stdtrit  # what scipy.stats.t.ppf calls; scipy.stats takes 1 s to import
 
 from nnlite.activations import ACTIVATIONS
+from nnlite.files import replacing
+from nnlite.logs import summarize
 from nnlite.optimizers import OPTIMIZERS
 from nnlite.schedulers import SCHEDULERS
-from nnlite.logs import summarize
 
 GREY, ALARM = "#666666", "#B00020"
 # Okabe & Ito's palette, which colour-blind readers can tell apart too: purple, orange, blue, sky
@@ -95,6 +95,7 @@ def arrange(logs: list[dict]) -> tuple[list[str], dict[tuple, str], dict[tuple, 
         rates = {r for o, r, _ in keys if o == optimizer}
         parts = [optimizer, f"lr={rate:g}" if len(rates) > 1 else "", scheduler]
         columns[optimizer, rate, scheduler] = " ".join(p for p in parts if p not in ("", "none"))
+    cells = {key: cells[key] for key in product(rows, columns) if key in cells}
     return rows, columns, cells
 
 
@@ -151,8 +152,8 @@ def log_ticks(bottom: float, top: float) -> np.ndarray:
     else:
         first, last = np.floor(np.log10([bottom, top]))
         decades = 10 ** np.arange(first, last + 1, max(1, (last - first) // 4))
-        few, many = top < 10 * bottom, top > 200 * bottom
-        digits = [1, 1.5, 2, 3, 4, 5, 6, 8] if few else [1] if many else [1, 2, 5]
+        choices = {8: [1, 1.5, 2, 3, 4, 5, 6, 8], 40: [1, 2, 3, 5], 1000: [1, 3], np.inf: [1]}
+        digits = next(choice for limit, choice in choices.items() if top / bottom < limit)
         ticks = np.outer(decades, digits).ravel()
     return ticks[(bottom < ticks) & (ticks < top)]
 
@@ -205,8 +206,6 @@ def draw_layers(ax: Axes, logs: list[dict], metric: str) -> list[Line2D]:
     lines = []
     for layer, grey, marker in zip(seeds[0], greys, cycle(MARKERS)):
         rows = table([seed[layer] for seed in seeds])
-        if metric == "mean_abs":
-            rows[rows == 0] = np.nan  # which has no place on a log axis
         lines.append(draw_curve(ax, rows, color=grey, marker=marker, label=layer))
     return lines
 
@@ -312,14 +311,14 @@ def curves(logs: list[dict], metric: str) -> Figure:
         color, style = ACTIVATION_COLORS[activation], OPTIMIZER_STYLES[column[0]]
         rows = table([log[metric] for log in seeds])
         line = draw_curve(ax, rows, color=color, linestyle=style, marker=markers[column])
-        for log, row in zip(seeds, rows):
+        for log, row in zip(seeds, rows, strict=True):
             if log["diverged"]:
                 measured = np.flatnonzero(np.isfinite(row))
                 x = measured[-1] + 1 if len(measured) else log["diverged"]["epoch"]
                 y = np.clip(row[x - 1], *ax.get_ylim()) if len(measured) else worst
                 edge = {"markeredgecolor": "black", "zorder": 3, "clip_on": False}
                 ax.plot(x, y, "X", color=color, markersize=11, **edge)
-        last = t_interval(rows)[0][-1]
+        last = t_interval(rows[[not log["diverged"] for log in seeds]])[0][-1]
         number = "–" if np.isnan(last) else f"{last:.3f}" if falling else f"{last:.1f}"
         note = f"\n✖ {divergence(seeds)}" if divergence(seeds) else ""
         line.set_label(f"{number}  {activation} + {columns[column]}{note}")
@@ -343,7 +342,7 @@ def comparison_grid(logs: list[dict]) -> Figure:
     metrics = [("final_loss", "final training\nloss (nats)", 3, "log"),
                ("best_val_accuracy", "best validation\naccuracy (%)", 1, "errors"),
                ("test_accuracy", "test\naccuracy (%)", 1, "errors")]  # fmt: skip
-    for ax, (metric, title, digits, scale) in zip(axes.flat, metrics):
+    for ax, (metric, title, digits, scale) in zip(axes.flat, metrics, strict=True):
         means = np.full((len(rows), len(columns)), np.nan)
         for i, j in np.ndindex(means.shape):
             seeds = cells.get((rows[i], list(columns)[j]), [])
@@ -389,7 +388,7 @@ def gradient_flow(logs: list[dict]) -> Figure:
         epoch_axis(ax, max(log["epoch"][-1] for log in logs))
         ax.set_ylabel(rows[i], color=ACTIVATION_COLORS[rows[i]], weight="bold")
         ax.label_outer()
-    for ax, name in zip(axes[0], columns.values()):
+    for ax, name in zip(axes[0], columns.values(), strict=True):
         ax.set_title(name)
     gradients = [g for log in logs for g in weight_gradients(log, "mean_abs").values()]
     value_axis(axes[0, 0], rows[0], table(gradients), "log")
@@ -405,7 +404,7 @@ def activations(logs: list[dict]) -> Figure:
     size = (10, 2.2 * lines + 1.7)
     figure, axes = new_figure(title, logs, lines, 3, size, sharex=True, sharey=True)
     z = np.linspace(-3, 3, 301)
-    for ax, (name, activation) in zip(axes.flat, ACTIVATIONS.items()):
+    for ax, (name, activation) in zip(axes.flat, ACTIVATIONS.items(), strict=False):
         layer, color = activation(), ACTIVATION_COLORS[name]
         ax.plot(z, layer.forward(z), "-", color=color)
         ax.plot(z, layer.backward(np.ones_like(z)), "--", color=color)
@@ -419,15 +418,10 @@ def activations(logs: list[dict]) -> Figure:
 
 
 def save(figures: dict[str, Figure], folder: Path) -> list[Path]:
-    """Write each figure to folder/NAME.png in one step; return the paths."""
+    """Write each figure to folder/NAME.png, in one step; return the paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, figure in figures.items():
-        temporary, path = folder / f".{name}.{os.getpid()}.tmp", folder / f"{name}.png"
-        try:
-            figure.savefig(temporary, format="png", pil_kwargs={"compress_level": 1})
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        paths.append(path)
-    return paths
+    paths = {folder / f"{name}.png": figure for name, figure in figures.items()}
+    for path, figure in paths.items():
+        with replacing(path) as file:
+            figure.savefig(file, format="png", pil_kwargs={"compress_level": 1})
+    return list(paths)
