@@ -1,0 +1,36 @@
+"""What README shows has to work as it stands."""
+
+import re
+import shlex
+from pathlib import Path
+
+import exp3
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+def test_python_blocks_run(code, capsys):
+    exec(code, {})
+    out = capsys.readouterr().out
+    assert "step 19" in out and "fc1.weight" in out and "act1" in out
+
+
+@pytest.mark.parametrize("line", re.findall(r"^python experiments/exp3.py (.+)$", README, re.M))
+def test_commands_are_understood(line, monkeypatch):
+    arguments = shlex.split(line, comments=True)
+    if arguments != ["--help"]:
+        exp3.parse(arguments)
+
+
+def test_links_lead_to_files():
+    links = re.findall(r"\]\((?!http)([^)#]+)", README)
+    assert links and [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_module_is_introduced():
+    modules = [p.name for p in (ROOT / "nnlite").glob("*.py") if p.name != "__init__.py"]
+    modules += [p.name for p in (ROOT / "experiments").glob("*.py")]
+    assert [name for name in modules if f"[{name}]" not in README] == []
