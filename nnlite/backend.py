@@ -15,7 +15,7 @@ import numpy as np
 
 Array = Any  # numpy.ndarray or cupy.ndarray: CuPy may not be installed, so no precise type exists
 DEVICES = ("auto", "cpu", "gpu", "numba")
-_compiled = False  # does numba run the formulas of `elementwise`? See select_device
+_compiled = False  # does numba run the formulas of `elementwise`? See `use`
 
 
 class Device(NamedTuple):
@@ -36,17 +36,14 @@ def select_device(name: str = "auto") -> Device:
 
     Raises ValueError for another name, RuntimeError when a device that is asked for is not there.
     """
-    global _compiled
     if name not in DEVICES:
         raise ValueError(f"unknown device {name!r}: choose one of {', '.join(DEVICES)}")
-    _compiled = False
-    description = f"CPU (NumPy {np.__version__})"
+    device = Device("cpu", np, f"CPU (NumPy {np.__version__})")
     if name in ("auto", "gpu"):
         gpu, why_not = _find_gpu()
-        if gpu:
-            return gpu
-        if name == "gpu":
+        if name == "gpu" and not gpu:
             raise RuntimeError(f"no GPU to use: {why_not}; use --device cpu, or auto")
+        device = gpu or device
     if name == "numba":
         try:
             import numba
@@ -54,9 +51,15 @@ def select_device(name: str = "auto") -> Device:
             raise RuntimeError(
                 "numba is not installed (pip install 'nnlite[fast]'); use --device cpu, or auto"
             ) from None
-        _compiled = True
-        return Device("numba", np, f"{description[:-1]}, numba {numba.__version__})")
-    return Device("cpu", np, description)
+        device = Device("numba", np, f"{device.description[:-1]}, numba {numba.__version__})")
+    use(device)
+    return device
+
+
+def use(device: Device) -> None:
+    """Compute on `device` from now on, if several have been selected."""
+    global _compiled
+    _compiled = device.name == "numba"
 
 
 def _find_gpu() -> tuple[Device | None, str]:

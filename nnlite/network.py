@@ -165,6 +165,6 @@ def is_count(value: object) -> bool:
 
 def lookup(kind: str, name: str, registry: dict):
     """Return registry[name]; raise a ValueError that lists the known names if there is none."""
-    if name not in registry:
+    if not isinstance(name, str) or name not in registry:
         raise ValueError(f"unknown {kind} {name!r}: choose one of {', '.join(registry)}")
     return registry[name]

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .backend import Array, Device, array_module, select_device, to_host
+from .backend import Array, Device, array_module, select_device, to_host, use
 from .config import Config
 from .datasets import Dataset
 from .diagnostics import gradient_statistics
@@ -85,10 +85,13 @@ class Training:
     """
 
     def __init__(self, configs: Sequence[Config], data: Dataset, device: Device):
+        if not configs or len(data.x_train) < 2:
+            raise ValueError("training needs a configuration, and at least two images")
         config = configs[0]
         if any(replace(config, seed=c.seed, learning_rate=c.learning_rate) != c for c in configs):
             raise ValueError("runs of a stack may differ in seed and learning rate only")
-        self.config, self.runs, self.data, self.xp = config, len(configs), data, device.xp
+        self.config, self.runs, self.data = config, len(configs), data
+        self.device, self.xp = device, device.xp
 
         # The same seed gives the same split, weights, batches and probe batches in every run.
         self.random = [streams(c.seed) for c in configs]
@@ -118,6 +121,7 @@ class Training:
     def run_epoch(self) -> None:
         """Train for one epoch, validate, look at the gradients of a probe batch, and log it all."""
         started = time.perf_counter()
+        use(self.device)
         rates = [schedule(self.epoch) for schedule in self.schedules]
         self.optimizer.learning_rate = rates if self.runs > 1 else rates[0]
         order = [r["batches"].permutation(n) for r, n in zip(self.random, self.train_rows)]

@@ -25,6 +25,7 @@ def gpu(request):
     """The device to hold against NumPy."""
     if request.param == "stand-in":
         request.getfixturevalue("strict_cupy")
+        return select_device("gpu")
     try:
         return select_device("gpu")
     except RuntimeError as error:

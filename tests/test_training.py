@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nnlite import training
+from nnlite import backend, training
 from nnlite.activations import ACTIVATIONS
 from nnlite.backend import select_device, to_host
 from nnlite.config import Config
@@ -660,3 +660,27 @@ def test_one_dtype_throughout(strict_cupy, tiny, optimizer, seeds, dtype, unwant
 def test_every_optimizer_is_tested():
     assert set(TORCH_OPTIMIZERS) == set(OPTIMIZERS) and set(TORCH_ACTIVATIONS) == set(ACTIVATIONS)
     assert all(issubclass(optimizer, Optimizer) for optimizer in OPTIMIZERS.values())
+
+
+# The device of a training is its own, whatever has been selected since.
+
+
+def test_a_training_keeps_to_its_device(tiny, monkeypatch):
+    pytest.importorskip("numba")
+    cpu, compiled = select_device("cpu"), select_device("numba")
+    seen = []
+    step = OPTIMIZERS["sgd"].step
+    monkeypatch.setattr(
+        OPTIMIZERS["sgd"], "step", lambda self: (seen.append(backend._compiled), step(self))
+    )
+    config = Config(optimizer="sgd", epochs=1, batch_size=1000)
+    train([config], tiny, cpu)
+    train([config], tiny, compiled)
+    train([config], tiny)
+    assert seen == [False, True, False]
+
+
+@pytest.mark.parametrize("configs", [[], None])
+def test_training_needs_a_configuration(configs, tiny):
+    with pytest.raises(ValueError, match="needs a configuration"):
+        train(configs, tiny)
