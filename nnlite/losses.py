@@ -24,8 +24,8 @@ class SoftmaxCrossEntropy:
         Raises ValueError if shapes or label type do not fit, or a label is not one of 0..C-1.
         """
         xp = array_module(logits)
-        classes = logits.shape[-1]
         check_labels(labels, logits.shape)
+        N, classes = logits.shape[-2:]
         # exp overflows above 88 in float32. Subtracting the row's largest score changes nothing,
         # as softmax(z) = softmax(z - constant), and makes the largest exponent 0.
         shifted = logits - logits.max(axis=-1, keepdims=True)
@@ -33,9 +33,9 @@ class SoftmaxCrossEntropy:
         total = exponentials.sum(axis=-1, keepdims=True)
         self.probabilities = exponentials / total
         self.one_hot = labels[..., None] == xp.arange(classes)
-        # log p = shifted - log(total), never log(p): a p that has rounded to 0 has no logarithm.
-        log_p = xp.where(self.one_hot, shifted, 0).sum(axis=-1) - xp.log(total[..., 0])
-        return -log_p.mean(axis=-1)
+        # -log p = log(total) - shifted, never log(p): a p that has rounded to 0 has no logarithm.
+        picked = xp.where(self.one_hot, shifted, 0)
+        return (xp.log(total).sum(axis=(-2, -1)) - picked.sum(axis=(-2, -1))) / N
 
     def backward(self) -> Array:
         """Return dL/dlogits = (p - one_hot) / N, of the shape of the logits."""
@@ -62,7 +62,8 @@ def check_labels(labels: Array, logits_shape: tuple[int, ...]) -> None:
         raise ValueError(f"labels have dtype {labels.dtype}: give integer class numbers")
     if samples == 0:
         raise ValueError("the batch is empty: a mean loss needs at least one sample")
-    if isinstance(labels, np.ndarray) and not (0 <= labels.min() and labels.max() < classes):
+    host = isinstance(labels, np.ndarray)
+    if host and (labels.max() >= classes or (labels.dtype.kind == "i" and labels.min() < 0)):
         raise ValueError(
             f"labels range from {labels.min()} to {labels.max()}, but the network knows the "
             f"classes 0 to {classes - 1}"

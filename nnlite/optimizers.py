@@ -37,7 +37,8 @@ class Optimizer:
 
     @learning_rate.setter
     def learning_rate(self, value: float | Array) -> None:
-        rates = np.asarray(value.get() if hasattr(value, "get") else value, "float64")  # to the host
+        value = value.get() if hasattr(value, "get") else value  # from a GPU
+        rates = np.asarray(value, dtype="float64")
         if not (np.isfinite(rates).all() and (rates >= 0).all()):
             raise ValueError(f"learning rate is {value}: it must be a finite number, 0 or more")
         if rates.ndim == 0:

@@ -31,7 +31,8 @@ EVALUATION_ROWS = 1000  # rows per forward pass outside training: fits in the ca
 
 def scaled(images: Array, dtype: np.dtype) -> Array:
     """Return uint8 pixels 0..255 as numbers from -1 to 1."""
-    x = array_module(images).multiply(images, 2 / 255, dtype=dtype)
+    x = images.astype(dtype)
+    x *= 2 / 255
     x -= 1
     return x
 
@@ -182,20 +183,25 @@ class Training:
         arrays = read_arrays(path)
         try:
             about = json.loads(str(arrays["about"]))
-            for mine, saved in zip(self.logs, about["logs"], strict=True):
+            epoch, logs = about["epoch"], about["logs"]
+            for mine, saved in zip(self.logs, logs, strict=True):
                 if (identity(mine), mine["device"]) != (identity(saved), saved["device"]):
                     raise ValueError("it is of another run")
+            if type(epoch) is not int or epoch != max(len(log["epoch"]) for log in logs):
+                raise ValueError(f"its epoch is {epoch!r}")
             theta = arrays["theta"]
             optimizer = {name: arrays[f"optimizer.{name}"] for name in self.optimizer.state}
-            for vector in (theta, *optimizer.values()):
-                if vector.ndim and vector.shape != self.model.theta.shape:
-                    raise ValueError(f"a vector has shape {vector.shape}")
+            mine = [self.model.theta, *(getattr(self.optimizer, name) for name in optimizer)]
+            for old, new in zip(mine, (theta, *optimizer.values())):
+                old = np.array(old) if isinstance(old, int) else old
+                if (new.shape, new.dtype) != (old.shape, old.dtype):
+                    raise ValueError(f"one of its arrays is {new.dtype} of shape {new.shape}")
             for generators, states in zip(self.random, about["random"], strict=True):
                 for name, generator in generators.items():
                     generator.bit_generator.state = states[name]
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is not a checkpoint of this run ({error})") from None
-        self.epoch, self.logs = about["epoch"], about["logs"]
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise ValueError(f"{path} is not a checkpoint of this run ({error!s:.200})") from None
+        self.epoch, self.logs = epoch, logs
         self.model.theta[...] = self.xp.asarray(theta)
         for name, value in optimizer.items():
             if value.ndim:

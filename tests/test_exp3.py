@@ -176,7 +176,8 @@ def test_runs_of_other_data_or_length_stay_out_of_the_figures(lab, capsys):
     stranger = json.loads(json.dumps(logs[0]))
     stranger["dataset"]["name"] = "fashion-mnist"
     assert exp3.comparable([*logs, stranger]) == logs
-    assert "not in the figures of the whole grid: 1 runs of fashion-mnist" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "not in the figures of the whole grid: 1 runs of fashion-mnist" in out
 
 
 def test_help_explains_every_flag_with_examples(capsys):
