@@ -1,448 +1,542 @@
-"""How long one epoch takes: nnlite, its own matrix products, scikit-learn, PyTorch and JAX.
+"""How long training takes: nnlite, its own matrix products, scikit-learn, PyTorch and JAX.
 
     python experiments/benchmark.py --help
 
-All train the same network, relu + adam, on the same rows, from the same initial weights, on the
-same cores. They take turns, epoch by epoch, so a disturbance of the machine hits all of them.
+All train the lab's network with relu + adam, on the same rows, from the same initial weights, on
+the same cores. They take turns, epoch by epoch, so a disturbance of the machine hits all of them.
 """
 
 import argparse
 import contextlib
+import importlib.util
 import io
-import math
-import multiprocessing
+import json
 import os
 import platform
 import re
+import signal
+import subprocess
 import sys
+import tempfile
 import time
 import tracemalloc
-import warnings
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import InitVar, dataclass
-from functools import cached_property, partial
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
+import exp3
 import joblib
 import numpy as np
 import results
+from contestants import (
+    FLOOR,
+    NOTEBOOK,
+    ON_CPU,
+    ON_GPU,
+    Task,
+    floor,
+    nnlite,
+    notebook,
+    pytorch,
+)
 from exp3 import Parser, check_writable, positive_int, shout
-from sweep import run_all
 from threadpoolctl import threadpool_info, threadpool_limits
 from tqdm import tqdm
 
-from nnlite import MLP, OPTIMIZERS, Config, SoftmaxCrossEntropy, select_device
-from nnlite.backend import DEVICES, to_host
+from nnlite import __version__, select_device
 from nnlite.datasets import DATASETS, Dataset, load
-from nnlite.seeding import streams
-from nnlite.training import VALIDATION_SHARE, scaled, train_epoch
 
-SEED = 42
-TOLERANCE = 0.05  # how far losses of the first epoch may lie apart: batch orders and rounding differ
+TOLERANCE = 0.05  # of the loss of the first epoch: orders of batches and rounding differ
 CELLS = [(a, o) for a in ("relu", "sigmoid", "tanh") for o in ("sgd", "adam")]
-NOTEBOOK, FLOOR = "PyTorch, the notebook's way", "its matrix products"
-MIB = 2**20
-
-# ---------------------------------------------------------------------------------- the task
+SCALE_ROWS = 12_800  # images in an epoch of --scale: 100 steps of 128
+Row = dict  # what is measured of one contestant; these go into the table, the JSON and the figure
 
 
-@dataclass
-class Task:
-    """What a contestant is given: training rows, network, batches. rows: take the first so many."""
-
-    data: InitVar[Dataset]
-    batch_size: int = 128
-    threads: int = 1
-    hidden: tuple[int, ...] = (256, 128)
-    rows: int | None = None
-
-    def __post_init__(self, data: Dataset):
-        shuffled = streams(SEED)["split"].permutation(len(data.x_train))
-        n_train = int((1 - VALIDATION_SHARE) * len(shuffled))
-        train, validation = shuffled[:n_train][: self.rows], shuffled[n_train:]
-        self.images, self.labels = data.x_train[train], data.y_train[train]
-        self.validation = data.x_train[validation], data.y_train[validation]
-        self.sizes = [self.images.shape[1], *self.hidden, len(data.classes)]
-        self.batches = streams(SEED)["batches"]
-
-    @cached_property
-    def x(self) -> np.ndarray:
-        """The images as the frameworks want them, float32 from -1 to 1, converted beforehand."""
-        return scaled(self.images, np.dtype("float32"))
-
-    def initial(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The initial weight (D_in, D_out) and bias of each layer, uniform in +-1/sqrt(D_in)."""
-        p = MLP(self.sizes, seed=SEED).parameters()
-        layers = range(1, len(self.sizes))
-        return [(p[f"fc{i}.weight"].copy(), p[f"fc{i}.bias"].copy()) for i in layers]
-
-    def next_order(self) -> np.ndarray:
-        """The order of the training rows in the next epoch."""
-        return self.batches.permutation(len(self.images))
-
-
-# ---------------------------------------------------------------------------- the contestants
-# Each is made from a task, raises ImportError or RuntimeError if it cannot take part, and has
-# epoch(order) -> mean training loss, which returns when the work is done, on a GPU too.
-
-
-class NNLite:
-    """nnlite, as training.py runs it: from uint8 images; a stack if there is more than one run."""
-
-    def __init__(self, task: Task, device: str = "cpu", runs: int = 1):
-        self.device, self.runs, self.batch_size = device, runs, task.batch_size
-        xp = self.xp = select_device(device).xp
-        self.model = MLP(task.sizes, seed=SEED if runs == 1 else [SEED] * runs, xp=xp)
-        self.loss, self.optimizer = SoftmaxCrossEntropy(), OPTIMIZERS["adam"](self.model)
-        self.images, self.labels = xp.asarray(task.images), xp.asarray(task.labels)
-
-    def epoch(self, order: np.ndarray) -> float:
-        select_device(self.device)  # anew, as another contestant may have selected its own
-        if self.runs > 1:
-            order = np.tile(order, (self.runs, 1))
-        losses = train_epoch(
-            self.model, self.loss, self.optimizer, self.images, self.labels,
-            self.xp.asarray(order), self.batch_size,
-        )  # fmt: skip
-        # As in the logs, the mean over batches. Copying it to the host waits for the GPU.
-        return float(to_host(losses.mean()))
-
-
-class Floor:
-    """The matrix products of nnlite's epoch and nothing else, on float32 batches ready to use."""
-
-    def __init__(self, task: Task, device: str = "cpu", runs: int = 1):
-        self.xp, self.batch_size = select_device(device).xp, task.batch_size
-        lead = (runs,) if runs > 1 else ()
-        self.x = self.xp.broadcast_to(self.xp.asarray(task.x), (*lead, *task.x.shape))
-        self.weights = [
-            self.xp.broadcast_to(self.xp.asarray(weight), (*lead, *weight.shape)).copy()
-            for weight, _ in task.initial()
-        ]
-        self.dweights = [self.xp.empty_like(weight) for weight in self.weights]
-
-    def epoch(self, order: np.ndarray) -> None:
-        for start in range(0, len(order), self.batch_size):
-            inputs = [self.x[..., start : start + self.batch_size, :]]
-            for weight in self.weights:
-                inputs.append(inputs[-1] @ weight)
-            gradient = inputs.pop()  # any numbers of that shape will do
-            for i in reversed(range(len(self.weights))):
-                self.xp.matmul(inputs[i].mT, gradient, out=self.dweights[i])
-                if i > 0:
-                    gradient = gradient @ self.weights[i].mT
-        to_host(self.dweights[0][..., 0, 0])  # waits for the GPU
-
-
-class ScikitLearn:
-    """MLPClassifier. partial_fit is one epoch, in an order of its own, that keeps Adam's state."""
-
-    def __init__(self, task: Task):
-        from sklearn.neural_network import MLPClassifier
-
-        self.x, self.y = task.x, task.labels
-        self.model = MLPClassifier(
-            task.hidden, activation="relu", solver="adam", alpha=0, batch_size=task.batch_size,
-            learning_rate_init=0.001, random_state=SEED,
-        )  # fmt: skip
-        initial = iter(task.initial())
-        self.model._init_coef = lambda *_: next(initial)  # there is no public way to set weights
-
-    def epoch(self, order: np.ndarray) -> float:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", "Training interrupted")  # it would hide a Ctrl-C
-            try:
-                self.model.partial_fit(self.x, self.y, classes=np.unique(self.y))
-            except UserWarning:
-                raise KeyboardInterrupt from None
-        return self.model.loss_
-
-
-class Torch:
-    """PyTorch at its best: data resident, fused optimizer, no number read before the end."""
-
-    fused: bool | None = True
-
-    def __init__(
-        self, task: Task, activation: str = "relu", optimizer: str = "adam", device: str = "cpu"
-    ):
-        import torch
-        from torch import nn
-
-        if device == "cuda" and not torch.cuda.is_available():
-            raise RuntimeError("PyTorch sees no GPU")
-        torch.set_num_threads(task.threads)
-        make = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}[activation]
-        modules = []
-        for weight, bias in task.initial():
-            linear = nn.Linear(*weight.shape)
-            linear.weight.data = torch.from_numpy(weight.T.copy())
-            linear.bias.data = torch.from_numpy(bias)
-            modules += [linear, make()]
-        self.torch, self.batch_size = torch, task.batch_size
-        self.model = nn.Sequential(*modules[:-1]).to(device)
-        self.criterion = nn.CrossEntropyLoss()
-        self.optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer](
-            self.model.parameters(), OPTIMIZERS[optimizer].default_learning_rate, fused=self.fused
-        )
-        self.prepare(task, device)
-
-    def prepare(self, task: Task, device: str) -> None:
-        self.x = self.torch.from_numpy(task.x).to(device)
-        self.y = self.torch.from_numpy(task.labels.astype("int64")).to(device)
-        validation = scaled(task.validation[0], np.dtype("float32"))
-        self.x_validation = self.torch.from_numpy(validation).to(device)
-        self.y_validation = self.torch.from_numpy(task.validation[1].astype("int64")).to(device)
-
-    def epoch(self, order: np.ndarray) -> float:
-        order = self.torch.from_numpy(order).to(self.x.device)
-        total = self.torch.zeros((), device=self.x.device)
-        for batch in order.split(self.batch_size):
-            logits = self.model(self.x.index_select(0, batch))
-            loss = self.criterion(logits, self.y.index_select(0, batch))
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimizer.step()
-            total += loss.detach() * len(batch)
-        return total.item() / len(order)  # waits for the GPU
-
-    def accuracy(self) -> float:
-        with self.torch.no_grad():
-            hits = self.model(self.x_validation).argmax(1) == self.y_validation
-        return hits.float().mean().item()
-
-
-class OneByOne:
-    """A dataset that does for each image what torchvision does in the lab sheet's notebook.
-
-    torchvision itself is not asked for: this is its FashionMNIST with ToTensor and Normalize(0.5,
-    0.5), step by step in plain PyTorch: a PIL image, an array, a float tensor, minus mean by std.
-    """
-
-    def __init__(self, images: np.ndarray, labels: np.ndarray):
-        self.side = math.isqrt(images.shape[1])
-        self.images, self.labels = images, labels
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, i: int) -> tuple:
-        import torch
-        from PIL import Image
-
-        image = Image.fromarray(self.images[i].reshape(self.side, self.side))
-        pixels = torch.from_numpy(np.array(image)).unsqueeze(0).to(torch.float32).div(255)
-        mean, std = torch.as_tensor([0.5]).view(-1, 1, 1), torch.as_tensor([0.5]).view(-1, 1, 1)
-        return pixels.clone().sub_(mean).div_(std), int(self.labels[i])
-
-
-class TorchNotebook(Torch):
-    """PyTorch as the lab sheet's notebook has it: a DataLoader, plain Adam, loss.item() per step.
-
-    It shuffles by itself, so its batches are others.
-    """
-
-    fused = None
-
-    def prepare(self, task: Task, device: str) -> None:
-        loader = partial(self.torch.utils.data.DataLoader, batch_size=self.batch_size)
-        self.training = loader(OneByOne(task.images, task.labels), shuffle=True)
-        self.validating = loader(OneByOne(*task.validation))
-
-    def epoch(self, order: np.ndarray) -> float:
-        total = 0.0
-        for x, y in self.training:
-            self.optimizer.zero_grad()
-            loss = self.criterion(self.model(x.flatten(1)), y)
-            loss.backward()
-            self.optimizer.step()
-            total += loss.item()
-        return total / len(self.training)
-
-    def accuracy(self) -> float:
-        with self.torch.no_grad():
-            hits = [(self.model(x.flatten(1)).argmax(1) == y).sum() for x, y in self.validating]
-        return sum(hits).item() / len(self.validating.dataset)
-
-
-class Jax:
-    """JAX at its best: a whole epoch compiled into one loop, its state updated in place."""
-
-    def __init__(self, task: Task):
-        os.environ.setdefault("JAX_PLATFORMS", "cpu")
-        if task.threads == 1:  # for systems that cannot hold a process to its cores
-            os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
-        import jax
-        import jax.numpy as jnp
-
-        def mean_loss(params, x, y):
-            *hidden, (weight, bias) = params
-            for w, b in hidden:
-                x = jax.nn.relu(x @ w + b)
-            log_p = jax.nn.log_softmax(x @ weight + bias)
-            return -jnp.take_along_axis(log_p, y[:, None], axis=1).mean()
-
-        def step(state, x, y):
-            params, m, v, t = state
-            loss, g = jax.value_and_grad(mean_loss)(params, x, y)
-            t = t + 1
-            m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
-            v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
-            rate, scale = 0.001 / (1 - 0.9**t), 1 / (1 - 0.999**t)
-
-            def update(p, m, v):
-                return p - rate * m / (jnp.sqrt(scale * v) + 1e-8)
-
-            return (jax.tree.map(update, params, m, v), m, v, t), loss
-
-        def epoch(state, x, y, order):
-            full = len(order) // size * size
-            batches, rest = order[:full].reshape(-1, size), order[full:]
-            state, losses = jax.lax.scan(lambda s, rows: step(s, x[rows], y[rows]), state, batches)
-            total = losses.sum() * size
-            if len(rest):
-                state, loss = step(state, x[rest], y[rest])
-                total = total + loss * len(rest)
-            return state, total / len(order)
-
-        size = task.batch_size
-        self.compiled = jax.jit(epoch, donate_argnums=0)
-        self.x, self.y = jnp.asarray(task.x), jnp.asarray(task.labels.astype("int32"))
-        params = jax.tree.map(jnp.asarray, task.initial())
-        m, v = (jax.tree.map(jnp.zeros_like, params) for _ in range(2))
-        self.state = (params, m, v, jnp.float32(0))
-
-    def epoch(self, order: np.ndarray) -> float:
-        self.state, loss = self.compiled(self.state, self.x, self.y, order.astype("int32"))
-        self.state[0][0][0].block_until_ready()
-        return float(loss)
-
-
-CONTESTANTS = {
-    "nnlite": NNLite,
-    "nnlite, numba": partial(NNLite, device="numba"),
-    FLOOR: Floor,
-    "scikit-learn": ScikitLearn,
-    "PyTorch": Torch,
-    NOTEBOOK: TorchNotebook,
-    "JAX": Jax,
-}
-
-# ------------------------------------------------------------------------------- one epoch
+# -------------------------------------------------------------------------------- one epoch
 
 
 @contextlib.contextmanager
-def hold_to_cores(threads: int):
-    """Keep this process on `threads` cores, where the system can: nobody's hidden threads help."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(allowed)[-threads:])
+def held_to_cores(threads: int):
+    """Keep this process on so many cores, where the system can: nobody's hidden threads help."""
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    if allowed:
+        os.sched_setaffinity(0, sorted(allowed)[-threads:])
     try:
         yield
     finally:
-        os.sched_setaffinity(0, allowed)
+        if allowed:
+            os.sched_setaffinity(0, allowed)
 
 
-def race(makers: dict[str, Callable], task: Task, rounds: int, progress: bool = True) -> list[dict]:
-    """Let the contestants run one epoch each in turns; return a row of results for each.
+def race(makers: dict[str, Callable], task: Task, rounds: int, quiet: bool | None = None):
+    """Let the contestants run one epoch each in turns; return the Row of each.
 
-    The first epoch compiles and warms up. It gives the loss that is compared, and no time.
-    seconds: wall clock of each further epoch; cpu_seconds: what the process computed in that time.
+    The first epoch compiles and warms up: it gives the loss that is compared, and no time. Of each
+    other, seconds are wall clock and cpu_seconds what all threads of the process computed: less
+    than seconds x threads where the machine was busy with something else. A median, min, max and
+    cpu (a median too) are per run of a stack.
     """
-    rows, running = [], {}
+    rows, epochs = [], []
     for name, make in makers.items():
-        rows.append({"name": name, "note": "", "loss": None, "seconds": [], "cpu_seconds": []})
+        row = {"name": name, "note": "", "runs": 1, "loss": None, "seconds": [], "cpu_seconds": []}
+        rows.append(row)
         try:
-            running[name] = make(task)
+            epochs.append((row, make(task)))
         except (ImportError, RuntimeError) as error:
+            if name == "nnlite":
+                raise
             missing = isinstance(error, ModuleNotFoundError)
-            rows[-1]["note"] = "not installed" if missing else str(error)
-    # Only now, as it finds the thread pools of libraries that have been imported.
+            row["note"] = "not installed" if missing else str(error)
+    # Only now, because it limits the thread pools of what has been imported.
     with threadpool_limits(task.threads):
-        for epoch in tqdm(range(rounds + 1), unit="round", disable=None if progress else True):
+        for turn in tqdm(range(rounds + 1), unit="round", disable=quiet):
             order = task.next_order()
-            for row in rows:
-                if row["note"]:
-                    continue
+            for row, epoch in epochs:
                 wall, cpu = time.perf_counter(), time.process_time()
-                loss = running[row["name"]].epoch(order)
+                loss = epoch(order)
                 wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-                if epoch == 0:
-                    row["loss"] = loss
-                else:
+                if turn > 0:
                     row["seconds"].append(wall)
                     row["cpu_seconds"].append(cpu)
-    for row in rows:
-        row["median"] = float(np.median(row["seconds"])) if row["seconds"] else None
+                elif loss is not None:
+                    row["loss"], row["runs"] = float(np.mean(loss)), np.size(loss)
+    for row, _ in epochs:
+        seconds = np.divide(row["seconds"], row["runs"])
+        row["median"], row["min"], row["max"] = map(float, np.quantile(seconds, [0.5, 0, 1]))
+        row["cpu"] = float(np.median(row["cpu_seconds"])) / row["runs"]
+        row["ratio"] = quotient(row, rows[0])
     return rows
 
 
-def disagreements(losses: dict[str, float | None]) -> list[str]:
-    """Say which losses are not, within the tolerance, the first one; None stands for no loss."""
-    (first, expected), *others = losses.items()
-    return [
-        f"{name}'s loss after the first epoch is {loss:.4f}, {first}'s {expected:.4f}: "
-        f"more than {TOLERANCE:.0%} apart, so they do not do the same work"
-        for name, loss in others
-        if loss is not None and not abs(loss / expected - 1) <= TOLERANCE
-    ]
+def fastest(rows: list[Row], name: str) -> Row | None:
+    """Of the rows whose name begins like that, the one with the least time; None without any."""
+    timed = [row for row in rows if row["name"].startswith(name) and "median" in row]
+    return min(timed, key=lambda row: row["median"], default=None)
 
 
-def target(text: str, value: float | None, limit: float, at_most: bool = True) -> dict | None:
-    """A target held against what was measured; None if it could not be measured."""
-    if value is None:
-        return None
-    met = value <= limit if at_most else value >= limit
-    return {"target": text, "measured": value, "limit": limit, "at_most": at_most, "met": met}
+def quotient(over: Row | None, under: Row | None) -> float | None:
+    """How many times as long the one takes as the other, per run; None where one is missing."""
+    return over["median"] / under["median"] if over and under else None
 
-def run_epochs(args: argparse.Namespace, data: Dataset) -> dict:
-    """One training epoch, all contestants in turns."""
-    if args.device == "gpu":
-        makers = {
-            "nnlite": partial(NNLite, device="gpu"),
-            **{f"nnlite, stack of {k}": partial(NNLite, device="gpu", runs=k) for k in (1, 8, 64)},
-            FLOOR: partial(Floor, device="gpu"),
-            "PyTorch": partial(Torch, device="cuda"),
-        }
-    else:
-        makers = CONTESTANTS
-    task = Task(data, args.batch_size, args.threads)
-    rows = race(makers, task, args.rounds)
-    for row in rows:
-        row["runs"] = getattr(makers[row["name"]], "keywords", {}).get("runs", 1)
-        row["ratio"] = row["median"] and row["median"] / row["runs"] / rows[0]["median"]
-    seconds = {row["name"]: row["median"] / row["runs"] for row in rows if row["median"]}
-    name = min((n for n in seconds if n.startswith("nnlite")), key=seconds.get)
 
-    def times(other: str) -> float | None:
-        return seconds[other] / seconds[name] if other in seconds else None
+# What a mode returns: the rows, the columns of its table, and its targets.
+Outcome = tuple[list[Row], dict[str, str], list[tuple[str, float | None, str, float]]]
 
-    targets = [
-        target(f"{name}: its time over that of {FLOOR}", 1 / times(FLOOR), 1.25),
-        target(f"JAX's time over that of {name}", times("JAX"), 1, at_most=False),
-        target(f"PyTorch's time over that of {name}", times("PyTorch"), 1.3, at_most=False),
-    ]
-    if args.device == "gpu":
-        name = "nnlite, stack of 64"
-        stack = 64 * seconds[name] / seconds["nnlite, stack of 1"]
+
+def epoch_mode(args: argparse.Namespace, data: Dataset) -> Outcome:
+    """Time one training epoch of everybody."""
+    gpu = args.device == "gpu"
+    rows = race(ON_GPU if gpu else ON_CPU, Task(data, args.batch_size, args.threads), args.rounds)
+    ours, torch = fastest(rows, "nnlite"), fastest(rows, "PyTorch")
+    name = ours["name"]
+    if gpu:
+        stack = fastest(rows, "nnlite, 64")
         targets = [
-            target("time of a stack of 64 over that of 1", stack, 4),
-            target(f"runs an hour, {name} over PyTorch", times("PyTorch"), 10, at_most=False),
+            ("time of 64 runs as a stack / of one run", 64 * quotient(stack, rows[0]), "<=", 4.0),
+            (f"runs an hour, {name} / PyTorch", quotient(torch, ours), ">=", 10.0),
         ]
-    print_table([{
-        "": row["name"],
-        "s/epoch": number(row["median"]),
-        "min": number(min(row["seconds"], default=None)),
-        "max": number(max(row["seconds"], default=None)),
-        "CPU s": number(np.median(row["cpu_seconds"]) if row["seconds"] else None),
-        "runs": str(row["runs"]),
-        "x nnlite": number(row["ratio"], 2),
-        "loss": number(row["loss"], 4),
-        "note": row["note"],
-    } for row in rows])  # fmt: skip
-    problems = disagreements({row["name"]: row["loss"] for row in rows})
-    return {"rows": rows, "targets": targets, "problems": problems}
+    else:
+        targets = [
+            (f"time of {name} / of {FLOOR}", quotient(ours, fastest(rows, FLOOR)), "<=", 1.25),
+            (f"time of JAX / of {name}", quotient(fastest(rows, "JAX"), ours), ">=", 1.0),
+            (f"time of PyTorch / of {name}", quotient(torch, ours), ">=", 1.3),
+        ]
+    columns = {"s/run" if gpu else "s/epoch": "median:.4f", "min": "min:.4f", "max": "max:.4f",
+               "CPU s": "cpu:.4f", "x nnlite": "ratio:.2f", "loss": "loss:.4f"}  # fmt: skip
+    return rows, columns, targets
+
+
+# ---------------------------------------------------------------------- the whole default grid
+# Each way has a process of its own, whose start and imports count. It returns the first epoch's
+# loss of each cell, and the seconds that it trained.
+
+
+def nnlite_grid(args: argparse.Namespace, device: str) -> tuple[dict[str, float], float]:
+    """nnlite as the lab runs it, up to the saved logs: with validation, statistics, checkpoints."""
+    with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as out:
+        options = [f"--epochs={args.epochs}", f"--batch-size={args.batch_size}"]
+        lab = exp3.parse([*options, f"--jobs={args.threads}", f"--out={out}"])
+        data, started = load(args.dataset, args.data_dir), time.perf_counter()
+        logs, _ = exp3.train_grid(lab, exp3.grid(lab), data, select_device(device))
+    configs = [log["config"] for log in logs]
+    names = [f"{config['activation']} + {config['optimizer']}" for config in configs]
+    losses = {name: log["train_loss"][0] for name, log in zip(names, logs)}
+    return losses, time.perf_counter() - started
+
+
+def train_cell(make: Callable, task: Task, cell: tuple[str, str], epochs: int) -> float:
+    """Train one cell of the grid; return the loss of the first epoch."""
+    epoch = make(task, *cell)
+    return [epoch(task.next_order()) for _ in range(epochs)][0]
+
+
+def torch_grid(args: argparse.Namespace, make: Callable, jobs: int) -> tuple[dict, float]:
+    """PyTorch in `jobs` processes that share the cores. It does nothing but train."""
+    task = Task(load(args.dataset, args.data_dir), args.batch_size, max(1, args.threads // jobs))
+    epochs = 1 if make is notebook else args.epochs
+    if make is pytorch:
+        _ = task.x  # made here, to be shared among the processes
+    started = time.perf_counter()
+    work = [joblib.delayed(train_cell)(make, task, cell, epochs) for cell in CELLS]
+    losses = joblib.Parallel(jobs, max_nbytes="1M", mmap_mode="c")(work)
+    names = [f"{activation} + {optimizer}" for activation, optimizer in CELLS]
+    return dict(zip(names, losses)), time.perf_counter() - started
+
+
+def family(root: int) -> list[int]:
+    """The process and all its descendants; only itself where there is no /proc."""
+    children = defaultdict(list)
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it may have ended meanwhile
+            parent = stat.read_text().rpartition(")")[2].split()[1]
+            children[int(parent)].append(int(stat.parent.name))
+    members = [root]
+    for member in members:
+        members += children[member]
+    return members
+
+
+def memory_mib(processes: list[int]) -> float:
+    """Their memory together, pages they share counted once (Pss); 0 where nobody tells."""
+    kib = 0
+    for process in processes:
+        with contextlib.suppress(OSError):
+            text = Path(f"/proc/{process}/smaps_rollup").read_text()
+            kib += int(re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE)[1])
+    return kib / 1024
+
+
+def timed_process(command: list[str]) -> tuple:
+    """Run this file with --way: what it prints, wall-clock seconds, peak MiB or None.
+
+    Raises RuntimeError when it fails.
+    """
+    started, peak = time.perf_counter(), 0.0
+    command = [sys.executable, __file__, *command]
+    # In a session of its own, so that Ctrl-C reaches this process only.
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        while True:
+            try:
+                output, _ = process.communicate(timeout=0.2)
+                break
+            except subprocess.TimeoutExpired:
+                peak = max(peak, memory_mib(family(process.pid)))
+    finally:
+        if process.poll() is None:  # let it end its workers and clean up
+            process.send_signal(signal.SIGINT)
+            process.wait()
+    if process.returncode:
+        raise RuntimeError("its process failed")
+    return json.loads(output), time.perf_counter() - started, peak or None
+
+
+def ways(args: argparse.Namespace) -> dict[str, Callable]:
+    """How to train the six cells."""
+    several = f"PyTorch, {args.threads} process" + "es" * (args.threads > 1)
+    return {
+        "nnlite": partial(nnlite_grid, args, "cpu"),
+        "nnlite, numba": partial(nnlite_grid, args, "numba"),
+        "PyTorch, 1 process": partial(torch_grid, args, pytorch, 1),
+        several: partial(torch_grid, args, pytorch, args.threads),
+        NOTEBOOK: partial(torch_grid, args, notebook, 1),
+    }
+
+
+def grid_mode(args: argparse.Namespace, data: Dataset) -> Outcome:
+    """Time the lab's six default runs, from the start of a process to its end."""
+    rows = []
+    for name in tqdm(ways(args), unit="way", disable=None):
+        rows.append(row := {"name": name, "note": ""})
+        try:
+            select_device("numba" if "numba" in name else "cpu")
+            if "PyTorch" in name and importlib.util.find_spec("torch") is None:
+                raise RuntimeError("not installed")
+            result, seconds, row["peak_mib"] = timed_process([*args.command, "--way", name])
+        except RuntimeError as error:
+            if name == "nnlite":
+                raise
+            row["note"] = str(error)
+            continue
+        row["losses"], training = result
+        row["seconds"] = [seconds]
+        if name == NOTEBOOK and args.epochs > 1:
+            row["note"] = f"1 epoch took {seconds:.1f} s, scaled to {args.epochs}"
+            seconds += training * (args.epochs - 1)
+        row["median"] = row["min"] = row["max"] = seconds
+        row["ratio"] = quotient(row, rows[0])
+    ours, torch = fastest(rows, "nnlite"), fastest(rows, "PyTorch")
+    sheet, name = fastest(rows, NOTEBOOK), ours["name"]
+    targets = [
+        (f"time of {torch and torch['name']} / of {name}", quotient(torch, ours), ">=", 1.25),
+        (f"time of {NOTEBOOK} / of {name}", quotient(sheet, ours), ">=", 8.0),
+        (f"peak memory of {name} (MiB)", ours["peak_mib"], "<=", 1024.0),
+    ]
+    columns = {"seconds": "median:.1f", "x nnlite": "ratio:.2f", "peak MiB": "peak_mib:.0f"}
+    return rows, columns, targets
+
+
+# --------------------------------------------------------------------------- how costs grow
+
+AXES = {  # what grows: its values, and what they set; all else is as in the lab
+    "width of both hidden layers": ([64, 128, 256, 512, 1024], lambda n: {"hidden": (n, n)}),
+    "hidden layers of width 128": ([1, 2, 4, 8], lambda n: {"hidden": (128,) * n}),
+    "batch size": ([16, 64, 256, 1024], lambda n: {"batch_size": n}),
+    "runs in a stack": ([1, 2, 4, 8], lambda n: {"runs": n}),
+}
+
+
+def peak_mib(make: Callable, task: Task) -> float:
+    """Peak memory of the arrays while training; the dataset, there before, does not count."""
+    order = task.next_order()[: 3 * task.batch_size]
+    tracemalloc.start()
+    try:
+        epoch = make(task)
+        tracemalloc.reset_peak()
+        epoch(order)
+        return tracemalloc.get_traced_memory()[1] / 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def scale_mode(args: argparse.Namespace, data: Dataset) -> Outcome:
+    """Seconds for SCALE_ROWS images (of each run), and memory, of nnlite and of its floor."""
+    rows = []
+    points = [(axis, n, setting(n)) for axis, (values, setting) in AXES.items() for n in values]
+    for axis, n, setting in tqdm(points, unit="point", disable=None):
+        runs = setting.pop("runs", 1)
+        setting = {"batch_size": args.batch_size, "threads": args.threads, **setting}
+        task = Task(data, rows=SCALE_ROWS, **setting)
+        makers = {"nnlite": partial(nnlite, runs=runs), FLOOR: partial(floor, runs=runs)}
+        row = {"name": f"{axis}: {n}", "note": "", "axis": axis, "value": n}
+        row["images"] = len(task.images)
+        for key, raw in zip(("ours", "floor"), race(makers, task, args.rounds, quiet=True)):
+            row[key], row[f"{key}_seconds"] = float(np.median(raw["seconds"])), raw["seconds"]
+            row[f"{key}_mib"] = peak_mib(makers[raw["name"]], task)
+        rows.append({**row, "ratio": row["ours"] / row["floor"]})
+    columns = {"seconds": "ours:.3f", "its floor": "floor:.3f", "x floor": "ratio:.2f",
+               "MiB": "ours_mib:.1f", "floor MiB": "floor_mib:.1f"}  # fmt: skip
+    return rows, columns, []
+
+
+# ------------------------------------------------------------------------------ what is shown
+
+
+def print_table(rows: list[Row], columns: dict[str, str]) -> None:
+    """One line a row: its name, a column for each heading -> "key:format", and its note."""
+    width = max(len(row["name"]) for row in rows)
+    head = " " * width + "".join(f"  {heading:>9}" for heading in columns)
+    print(f"{head}\n{'-' * len(head)}")
+    for row in rows:
+        line = f"{row['name']:<{width}}"
+        for key, form in (column.split(":") for column in columns.values()):
+            line += f"  {'-' if row.get(key) is None else format(row[key], form):>9}"
+        print(f"{line}  {row['note']}".rstrip())
+
+
+def disagreements(rows: list[Row]) -> list[str]:
+    """Say whose loss in the first epoch is not, within the tolerance, that of the first row."""
+
+    def losses(row: Row) -> dict[str, float | None]:
+        return row.get("losses") or {"relu + adam": row.get("loss")}
+
+    return [
+        f"in the first epoch of {cell} the mean loss of {row['name']} is {loss:.4f}, that of "
+        f"{rows[0]['name']} {losses(rows[0])[cell]:.4f}: they do not do the same work"
+        for row in rows
+        for cell, loss in losses(row).items()
+        if loss is not None and not abs(loss / losses(rows[0])[cell] - 1) <= TOLERANCE
+    ]
+
+
+def judge(text: str, value: float | None, relation: str, limit: float) -> dict:
+    """Print a target beside what was measured, and return both."""
+    met = None if value is None else value <= limit if relation == "<=" else value >= limit
+    verdict = {None: "unknown", True: "met", False: "MISSED"}[met]
+    shown = "not measured" if value is None else f"{value:.2f}"
+    print(f"{verdict:<8} {text}: {shown}, to be {relation} {limit:g}")
+    return {"target": text, "measured": value, "relation": relation, "limit": limit, "met": met}
+
+
+def machine(threads: int) -> dict:
+    """Where this was measured, and with which versions of what."""
+    cpuinfo = Path("/proc/cpuinfo")
+    model = re.search(r"model name\s*: (.*)", cpuinfo.read_text() if cpuinfo.exists() else "")
+    versions = {"nnlite": __version__, "python": platform.python_version()}
+    for name in "numpy scikit-learn torch jax numba cupy-cuda12x cupy-cuda13x".split():
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return {
+        "platform": platform.platform(),
+        "processor": model[1] if model else platform.processor(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "blas": sorted({f"{p['internal_api']} {p['version']}" for p in threadpool_info()}),
+        "versions": versions,
+    }
+
+
+def draw_bars(rows: list[Row], title: str):
+    """A figure: a bar of seconds for each contestant, with its spread; far longer ones are cut."""
+    import figures  # here and below, as worker processes import this file but draw nothing
+
+    base, ours = fastest(rows, FLOOR), fastest(rows, "nnlite")["median"]
+    rows = [row for row in rows if "median" in row and row is not base][::-1]
+    limit = 1.3 * max(row["max"] for row in rows if row["median"] <= 4 * ours)
+    top = 0.9 if base else 0.6
+    height = top + 0.75 + 0.45 * len(rows)
+    figure = figures.Figure((9, height), dpi=figures.DPI)
+    ax = figure.add_axes((0.28, 0.75 / height, 0.69, 1 - (top + 0.75) / height), xlim=(0, limit))
+    ax.grid(axis="y", visible=False)
+    for y, row in enumerate(rows):
+        ax.barh(y, row["median"], color=figures.PALETTE[2 if "nnlite" in row["name"] else 3])
+        if row["max"] > row["min"]:
+            ax.plot([row["min"], row["max"]], [y, y], "|-", color="black", markersize=10)
+        cut = row["max"] > limit
+        label = f" {row['median']:.3g} s" + " (bar cut off) " * cut
+        ax.text(limit if cut else row["max"], y, label, ha="right" if cut else "left", va="center")
+    if base:
+        label = f"nnlite's matrix products, {base['median']:.3g} s"
+        ax.axvline(base["median"], color=figures.PALETTE[5], linestyle="--", label=label)
+        figure.legend(loc="upper right", bbox_to_anchor=(0.99, 1 - 0.4 / height))
+    ax.set_yticks(range(len(rows)), [row["name"] for row in rows])
+    ax.set_xlabel("seconds" + " (median, fastest and slowest round)" * bool(base))
+    figure.suptitle(title, x=0.02, y=1 - 0.12 / height, ha="left", va="top")
+    return figure
+
+
+def draw_scale(rows: list[Row], title: str):
+    """A figure: a column for each thing that grows, time above and memory below."""
+    import figures
+
+    figure = figures.Figure((13, 6.5), dpi=figures.DPI)
+    axes = figure.subplots(2, len(AXES), sharex="col", sharey="row")
+    figure.subplots_adjust(0.07, 0.11, 0.98, 0.88, wspace=0.1, hspace=0.12)
+    looks = {
+        "ours": ("nnlite", "o-", figures.PALETTE[2]),
+        "floor": (FLOOR, "s--", figures.PALETTE[5]),
+    }
+    for (above, below), axis in zip(axes.T, AXES):
+        points = [row for row in rows if row["axis"] == axis]
+        x = [row["value"] for row in points]
+        for key, (label, style, color) in looks.items():
+            above.plot(x, [row[key] for row in points], style, color=color, label=label)
+            below.plot(x, [row[f"{key}_mib"] for row in points], style, color=color)
+        below.set(xscale="log", xlabel=axis)
+        below.set_xticks(x, x)
+        below.minorticks_off()
+        for ax in (above, below):
+            ax.set_yscale("log")
+            ax.yaxis.set_major_formatter("{x:g}")
+    axes[0, 0].set_ylabel(f"seconds for {rows[0]['images']:,} images")
+    axes[1, 0].set_ylabel("MiB of arrays at the peak")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="upper right", ncols=2)
+    figure.suptitle(title, x=0.02, y=0.98, ha="left", va="top")
+    return figure
+
+
+# ------------------------------------------------------------------------------- the command
+
+
+# fmt: off
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = Parser(prog="benchmark.py", description=__doc__.splitlines()[0], allow_abbrev=False)
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--grid", action="store_true",
+                      help="time the lab's whole default grid instead of an epoch")
+    mode.add_argument("--scale", action="store_true",
+                      help="show how time and memory grow with width, depth, batch size and runs")
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu",
+                        help="gpu: one run, stacks of runs, and PyTorch, on the GPU (default: cpu)")
+    parser.add_argument("--rounds", type=positive_int, default=5, metavar="N",
+                        help="timed epochs of each, after one to warm up (default: 5)")
+    parser.add_argument("--threads", "--jobs", type=positive_int, metavar="N",
+                        help="cores that each may use (default: 1; with --grid, all there are)")
+    parser.add_argument("--batch-size", type=positive_int, default=128, metavar="N",
+                        help="samples per step (default: 128)")
+    parser.add_argument("--epochs", type=positive_int, default=3, metavar="N",
+                        help="epochs of each run of --grid; the lab has 30 (default: 3)")
+    parser.add_argument("--dataset", choices=DATASETS, default="auto",
+                        help="auto: Fashion-MNIST if it can be had, else the digits")
+    parser.add_argument("--data-dir", metavar="DIR",
+                        help="folder with the Fashion-MNIST files; NNLITE_DATA does the same")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmark"), metavar="DIR",
+                        help="for the numbers and the figure (default: results/benchmark)")
+    parser.add_argument("--way", help=argparse.SUPPRESS)  # what --grid runs in a process of its own
+    args = parser.parse_args(argv)
+    args.command = sys.argv[1:] if argv is None else argv
+    cores = joblib.cpu_count()
+    args.threads = args.threads or (cores if args.grid else 1)
+    if args.threads > cores:
+        parser.error(f"argument --threads: {args.threads} is more than the {cores} cores there are")
+    if args.device == "gpu" and (args.grid or args.scale):
+        parser.error("argument --device: --grid and --scale are for the CPU")
+    return args
+# fmt: on
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print, write the numbers and the figure; 1 if not all learn alike, else 0."""
+    try:
+        device = select_device(args.device)
+        data = load(args.dataset, args.data_dir, progress=True)
+        check_writable(args.out)
+    except (ValueError, RuntimeError) as error:
+        print(f"benchmark.py: error: {error}", file=sys.stderr)
+        return 2
+    shout(data.note)
+    where = f"{args.threads} core" + "s" * (args.threads > 1)
+    if args.grid:
+        name, measure, title = "grid", grid_mode, f"Six runs of {args.epochs} epochs, {where}"
+    elif args.scale:
+        name, measure, title = "scale", scale_mode, f"How costs grow, {where}"
+    else:
+        where = device.description if args.device == "gpu" else where
+        name, measure, title = "benchmark", epoch_mode, f"One training epoch of a run, {where}"
+    about = machine(args.threads)
+    print(f"{title}: {data.name}, batches of {args.batch_size}, {about['processor']}\n", flush=True)
+    with held_to_cores(args.threads):
+        rows, columns, targets = measure(args, data)
+
+    print_table(rows, columns)
+    print()
+    verdicts = [judge(*target) for target in targets]
+    problems = disagreements(rows)
+    for problem in problems:
+        print(f"PROBLEM  {problem}")
+    settings = {**vars(args), "out": str(args.out), "dataset": data.name}
+    content = {"mode": name, "settings": settings, "machine": about, "rows": rows,
+               "targets": verdicts, "problems": problems}  # fmt: skip
+    content = json.loads(json.dumps(content), parse_constant=lambda _: None)  # JSON has no NaN
+    results.write_json(args.out / f"{name}.json", content)
+
+    import figures
+
+    draw = draw_scale if args.scale else draw_bars
+    figures.save({name: draw(rows, f"{title} ({data.name})")}, args.out)
+    print(f"\n{name}.json and {name}.png are in {args.out}")
+    return 1 if problems else 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    try:
+        if not args.way:
+            return run(args)
+        print(json.dumps(ways(args)[args.way]()))
+        return 0
+    except KeyboardInterrupt:
+        if not args.way:
+            print("\nbenchmark.py: interrupted, nothing is written", file=sys.stderr)
+        return 130
+    except RuntimeError as error:
+        print(f"benchmark.py: error: nnlite itself: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    import benchmark  # by its name, so that worker processes can import what they shall run
+
+    sys.exit(benchmark.main())

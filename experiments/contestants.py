@@ -1,0 +1,254 @@
+"""The contestants of the benchmark: nnlite, and others that train the very same network.
+
+Each is a function that prepares all it needs and returns its epoch(order) -> mean loss of the
+batches, which returns when the work is done, on a GPU too. ImportError or RuntimeError: it cannot
+take part here. All are given the same Task.
+"""
+
+import math
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import InitVar, dataclass
+from functools import cached_property, partial
+
+import numpy as np
+
+from nnlite import MLP, OPTIMIZERS, SoftmaxCrossEntropy, select_device
+from nnlite.backend import to_host
+from nnlite.datasets import Dataset
+from nnlite.seeding import streams
+from nnlite.training import VALIDATION_SHARE, scaled, train_epoch
+
+SEED = 42
+FLOOR, NOTEBOOK = "its matrix products", "the notebook's PyTorch"
+
+
+@dataclass
+class Task:
+    """What a contestant is given: training rows (the first `rows` of them), network, batches."""
+
+    data: InitVar[Dataset]
+    batch_size: int = 128
+    threads: int = 1
+    hidden: tuple[int, ...] = (256, 128)
+    rows: int | None = None
+
+    def __post_init__(self, data: Dataset):
+        shuffled = streams(SEED)["split"].permutation(len(data.x_train))
+        train = shuffled[: int((1 - VALIDATION_SHARE) * len(shuffled))][: self.rows]
+        self.images, self.labels = data.x_train[train], data.y_train[train]
+        self.sizes = [self.images.shape[1], *self.hidden, len(data.classes)]
+        self.batches = streams(SEED)["batches"]
+
+    @cached_property
+    def x(self) -> np.ndarray:
+        """The images as the frameworks want them, float32 from -1 to 1, converted beforehand."""
+        return scaled(self.images, np.dtype("float32"))
+
+    def initial(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The initial weight (D_in, D_out) and bias of each layer, uniform in +-1/sqrt(D_in)."""
+        p = MLP(self.sizes, seed=SEED).parameters()
+        return [(p[f"fc{i}.weight"], p[f"fc{i}.bias"]) for i in range(1, len(self.sizes))]
+
+    def next_order(self) -> np.ndarray:
+        """The order of the training rows in the next epoch."""
+        return self.batches.permutation(len(self.images))
+
+
+def nnlite(task: Task, device: str = "cpu", runs: int = 1) -> Callable:
+    """nnlite as its training runs it, from uint8 images; more than one run make a stack."""
+    xp = select_device(device).xp
+    model = MLP(task.sizes, seed=SEED if runs == 1 else [SEED] * runs, xp=xp)
+    loss, optimizer = SoftmaxCrossEntropy(), OPTIMIZERS["adam"](model)
+    data = xp.asarray(task.images), xp.asarray(task.labels)
+
+    def epoch(order: np.ndarray) -> np.ndarray:
+        select_device(device)  # anew, as another contestant has selected its own since
+        order = xp.asarray(order if runs == 1 else np.tile(order, (runs, 1)))
+        losses = train_epoch(model, loss, optimizer, *data, order, task.batch_size)
+        return to_host(losses.mean(axis=-1))  # waits for the GPU
+
+    return epoch
+
+
+def floor(task: Task, device: str = "cpu", runs: int = 1) -> Callable:
+    """The matrix products of nnlite's epoch and nothing else, on float32 batches ready to use."""
+    xp = select_device(device).xp
+    lead = (runs,) if runs > 1 else ()
+    x = xp.asarray(np.broadcast_to(task.x, (*lead, *task.x.shape)))
+    weights = [xp.asarray(np.tile(weight, (*lead, 1, 1))) for weight, _ in task.initial()]
+    dweights = [xp.empty_like(weight) for weight in weights]
+
+    def epoch(order: np.ndarray) -> None:
+        for start in range(0, len(order), task.batch_size):
+            inputs = [x[..., start : start + task.batch_size, :]]
+            for weight in weights:
+                inputs.append(inputs[-1] @ weight)
+            gradient = inputs.pop()  # any numbers of that shape will do
+            for i in reversed(range(len(weights))):
+                xp.matmul(inputs[i].mT, gradient, out=dweights[i])
+                if i > 0:
+                    gradient = gradient @ weights[i].mT
+        to_host(dweights[0][..., 0, 0])  # waits for the GPU
+
+    return epoch
+
+
+def scikit_learn(task: Task) -> Callable:
+    """MLPClassifier: partial_fit is one epoch, in an order of its own, and keeps Adam's state."""
+    from sklearn.neural_network import MLPClassifier
+
+    model = MLPClassifier(task.hidden, alpha=0, batch_size=task.batch_size, random_state=SEED)
+    initial, classes = iter(task.initial()), range(task.sizes[-1])
+    model._init_coef = lambda *_: next(initial)  # there is no public way to set weights
+
+    def epoch(order: np.ndarray) -> float:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "Training interrupted")  # all it makes of a Ctrl-C
+            try:
+                model.partial_fit(task.x, task.labels, classes=classes)
+            except UserWarning:
+                raise KeyboardInterrupt from None
+        return model.loss_
+
+    return epoch
+
+
+def torch_step(task: Task, activation: str, optimizer: str, device: str, fused) -> Callable:
+    """A training step of PyTorch: step(x, y) -> loss, as a tensor."""
+    import torch
+    from torch import nn
+
+    torch.set_num_threads(task.threads)
+    layers = []
+    for weight, bias in task.initial():
+        layers.append(nn.Linear(*weight.shape))
+        layers[-1].weight.data, layers[-1].bias.data = torch.tensor(weight.T), torch.tensor(bias)
+        layers.append({"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}[activation]())
+    model, criterion = nn.Sequential(*layers[:-1]).to(device), nn.CrossEntropyLoss()
+    make = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer]
+    rate = OPTIMIZERS[optimizer].default_learning_rate
+    update = make(model.parameters(), rate, fused=fused)
+
+    def step(x, y):
+        update.zero_grad(set_to_none=True)
+        loss = criterion(model(x), y)
+        loss.backward()
+        update.step()
+        return loss.detach()
+
+    return step
+
+
+def pytorch(task: Task, activation="relu", optimizer="adam", device="cpu") -> Callable:
+    """PyTorch at its best: data resident, fused optimizer, no number read before the end."""
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("PyTorch sees no GPU")
+    step = torch_step(task, activation, optimizer, device, fused=True)
+    x = torch.from_numpy(task.x).to(device)
+    y = torch.from_numpy(task.labels.astype("int64")).to(device)
+
+    def epoch(order: np.ndarray) -> float:
+        total = torch.zeros((), device=device)
+        batches = torch.from_numpy(order).to(device).split(task.batch_size)
+        for rows in batches:
+            total += step(x.index_select(0, rows), y.index_select(0, rows))
+        return total.item() / len(batches)  # waits for the GPU
+
+    return epoch
+
+
+def notebook(task: Task, activation="relu", optimizer="adam") -> Callable:
+    """PyTorch as in the lab sheet's notebook: a DataLoader, Adam as it comes, loss.item() per step.
+
+    It shuffles by itself. The notebook has torchvision prepare each image; that is not asked for
+    here, and OneByOne does the same: PIL image, array, ToTensor, Normalize(0.5, 0.5).
+    """
+    import torch
+    from PIL import Image
+
+    side = math.isqrt(task.images.shape[1])
+
+    class OneByOne(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return len(task.images)
+
+        def __getitem__(self, i: int) -> tuple:
+            image = Image.fromarray(task.images[i].reshape(side, side))
+            pixels = torch.from_numpy(np.array(image)).unsqueeze(0).to(torch.float32).div(255)
+            mean, std = (torch.as_tensor([0.5]).view(-1, 1, 1) for _ in range(2))
+            return pixels.clone().sub_(mean).div_(std), int(task.labels[i])
+
+    step = torch_step(task, activation, optimizer, "cpu", fused=None)
+    loader = torch.utils.data.DataLoader(OneByOne(), task.batch_size, shuffle=True)
+    return lambda order: np.mean([step(x.flatten(1), y).item() for x, y in loader])
+
+
+def jax(task: Task) -> Callable:
+    """JAX at its best: a whole epoch compiled into one loop, its state updated in place."""
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    if task.threads == 1:  # matters where a process cannot be held to its cores
+        os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+    import jax
+    import jax.numpy as jnp
+
+    size, tree_map = task.batch_size, jax.tree.map
+
+    def mean_loss(params, x, y):
+        for weight, bias in params[:-1]:
+            x = jax.nn.relu(x @ weight + bias)
+        log_p = jax.nn.log_softmax(x @ params[-1][0] + params[-1][1])
+        return -jnp.take_along_axis(log_p, y[:, None], axis=1).mean()
+
+    def step(state, x, y):
+        params, m, v, t = state
+        loss, g = jax.value_and_grad(mean_loss)(params, x, y)
+        t = t + 1
+        m = tree_map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
+        v = tree_map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
+        m_step, v_scale = 0.001 / (1 - 0.9**t), 1 / (1 - 0.999**t)
+        move = tree_map(lambda m, v: m_step * m / (jnp.sqrt(v_scale * v) + 1e-8), m, v)
+        return (tree_map(jnp.subtract, params, move), m, v, t), loss
+
+    def whole_epoch(state, x, y, order):
+        full = len(order) // size * size
+        batches, rest = order[:full].reshape(-1, size), order[full:]
+        state, losses = jax.lax.scan(lambda s, rows: step(s, x[rows], y[rows]), state, batches)
+        if len(rest):
+            state, loss = step(state, x[rest], y[rest])
+            losses = jnp.append(losses, loss)
+        return state, losses.mean()
+
+    compiled = jax.jit(whole_epoch, donate_argnums=0)
+    data = jnp.asarray(task.x), jnp.asarray(task.labels.astype("int32"))
+    params = tree_map(jnp.asarray, task.initial())
+    zeros = tree_map(jnp.zeros_like, params)
+    state = params, zeros, tree_map(jnp.copy, zeros), jnp.float32(0)
+
+    def epoch(order: np.ndarray) -> float:
+        nonlocal state
+        state, loss = jax.block_until_ready(compiled(state, *data, order.astype("int32")))
+        return float(loss)
+
+    return epoch
+
+
+ON_CPU = {
+    "nnlite": nnlite,
+    "nnlite, numba": partial(nnlite, device="numba"),
+    FLOOR: floor,
+    "scikit-learn": scikit_learn,
+    "PyTorch": pytorch,
+    NOTEBOOK: notebook,
+    "JAX": jax,
+}
+ON_GPU = {
+    "nnlite": partial(nnlite, device="gpu"),
+    "nnlite, 8 runs": partial(nnlite, device="gpu", runs=8),
+    "nnlite, 64 runs": partial(nnlite, device="gpu", runs=64),
+    FLOOR: partial(floor, device="gpu"),
+    "PyTorch": partial(pytorch, device="cuda"),
+}
