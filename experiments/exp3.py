@@ -1,19 +1,21 @@
 """The lab: train one MLP with every combination of activation and optimizer, and compare.
 
-    python experiments/exp3.py --help
+python experiments/exp3.py --help
 """
 
 import argparse
+import contextlib
 import itertools
 import math
 import sys
 import time
 from collections import Counter
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import joblib
 import results
-from sweep import run_all, stack_size, stacks
+from sweep import checkpoint_path, connect, run_all, run_on_cluster, stack_size, stacks
 
 from nnlite import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, SCHEDULERS, Config, select_device
 from nnlite.backend import DEVICES, Device
@@ -21,6 +23,8 @@ from nnlite.datasets import DATASETS, Dataset, load
 from nnlite.files import write_text
 
 RATES = ", ".join(f"{name} {o.default_learning_rate:g}" for name, o in OPTIMIZERS.items())
+
+MANY_RUNS = 200  # with more than that, figures of single runs would take longer than a look at them
 
 EXAMPLES = """\
 examples:
@@ -32,6 +36,8 @@ examples:
       python experiments/exp3.py --activation relu --optimizer sgd --lr 0.001 0.01 0.1
   a first look in a few seconds, without any download
       python experiments/exp3.py --dataset digits --epochs 2
+  the runs on the workers of a Dask cluster, the results here
+      python experiments/exp3.py --cluster tcp://host:8786
   the figures again, from the logs
       python experiments/exp3.py --plot-only
 """
@@ -67,6 +73,15 @@ def positive_float(text: str) -> float:
     return value
 
 
+def cluster(text: str) -> str:
+    with contextlib.suppress(ValueError):  # from .port, unless it is a number below 65536
+        url = urlsplit(text)
+        address = url.scheme in ("tcp", "tls") and url.hostname and url.port and not url.path
+        if text == "local" or address:
+            return text
+    raise argparse.ArgumentTypeError(f"{text!r} is neither local nor like tcp://host:8786")
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, with one sentence and no usage text when an argument is wrong."""
 
@@ -75,6 +90,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
+    # fmt: off
     parser = Parser(
         prog="exp3.py",
         description=__doc__.splitlines()[0],
@@ -125,13 +141,17 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                      "stack of networks (default: 1; on a GPU, as many as its memory holds)")
     how.add_argument("--checkpoint-every", type=positive_int, default=5, metavar="N",
                      help="save the state of each run every N epochs, to go on from there if it is "
-                     "interrupted (default: 5)")
+                     "interrupted (default: 5; none on a cluster)")
+    how.add_argument("--cluster", type=cluster, metavar="ADDRESS",
+                     help="run on the Dask cluster whose scheduler is at tcp://host:port or "
+                     "tls://host:port, or on one started here: local, with --jobs workers")
     how.add_argument("--restart", action="store_true",
                      help="run everything again, also what is finished already in --out")
     how.add_argument("--out", type=Path, default=Path("results"), metavar="DIR",
                      help="where logs and figures go (default: results)")
     how.add_argument("--plot-only", action="store_true",
                      help="train nothing; draw the figures from the logs in --out")
+    # fmt: on
     args = parser.parse_args(argv)
     for name in ("activation", "optimizer", "lr", "scheduler", "seed"):
         for value, times in Counter(getattr(args, name) or []).items():
@@ -161,7 +181,7 @@ def check_writable(out: Path) -> None:
         raise ValueError(f"cannot write to --out {out} ({error.strerror})") from None
 
 
-def announce(configs: list[Config], data: Dataset, device: str, jobs: int, out: Path) -> None:
+def announce(configs: list[Config], data: Dataset, device: str, where: str, out: Path) -> None:
     """Say what is about to run."""
     first = configs[0]
     rates = {c.optimizer: [] for c in configs}
@@ -179,14 +199,14 @@ def announce(configs: list[Config], data: Dataset, device: str, jobs: int, out: 
         "Seeds": ", ".join(str(s) for s in dict.fromkeys(c.seed for c in configs)),
         "Training": f"{first.epochs} epochs, batches of {first.batch_size}",
         "Device": device,
-        "Runs": f"{len(configs)}, in {jobs} process{'es' if jobs > 1 else ''}, into {out}",
+        "Runs": f"{len(configs)}, {where}, into {out}",
     }
     for name, text in lines.items():
         print(f"{name + ':':<13}{text}")
     print(flush=True)
 
 
-def draw(logs: list[dict], out: Path, jobs: int) -> int:
+def draw(logs: list[dict], out: Path, jobs: int, all_runs: bool) -> int:
     """Draw all figures, several runs at a time; return how many files that made."""
     import figures  # here, because importing matplotlib takes longer than parsing the arguments
 
@@ -196,7 +216,11 @@ def draw(logs: list[dict], out: Path, jobs: int) -> int:
     def whole_grid() -> int:
         return len(figures.save(figures.grid_figures(logs), out))
 
-    tasks = [joblib.delayed(whole_grid)(), *(joblib.delayed(run)(log) for log in logs)]
+    tasks = [joblib.delayed(whole_grid)()]
+    if len(logs) <= MANY_RUNS or all_runs:
+        tasks += [joblib.delayed(run)(log) for log in logs]
+    else:
+        print(f"no figures for each of the {len(logs)} runs; --plot-only draws them")
     return sum(joblib.Parallel(n_jobs=min(jobs, len(tasks)))(tasks))
 
 
@@ -243,77 +267,116 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     started = time.perf_counter()
     try:
-        if args.plot_only:
-            logs = results.load_logs(args.out)
-            check_writable(args.out)
-        else:
-            device = select_device(args.device)
-            configs = grid(args)
-            data = load(args.dataset, args.data_dir, progress=True)
-            check_writable(args.out)
-    except (ValueError, RuntimeError) as error:
-        print(f"exp3.py: error: {error}", file=sys.stderr)
-        return 2
-
-    try:
-        if args.plot_only:
-            code = 0
-        else:
-            logs, code = train_grid(args, configs, data, device)
+        try:
+            prepared = prepare(args)
+        except (ValueError, RuntimeError) as error:
+            print(f"exp3.py: error: {error}", file=sys.stderr)
+            return 2
+        logs, code, last_words = prepared, 0, []
+        if not args.plot_only:
+            logs, code, last_words = train_grid(args, *prepared)
         if logs:
             show(logs, args, started)
+        for line in last_words:
+            print(line, file=sys.stderr)
+        return code
     except KeyboardInterrupt:
         print("\ninterrupted; what is finished is saved")
         return 130
-    except OSError as error:
-        print(f"exp3.py: error: cannot write to {error.filename or args.out} ({error.strerror}); "
-              "the same command goes on from what is saved", file=sys.stderr)  # fmt: skip
+    except (OSError, ValueError) as error:
+        why = f"cannot write to {error.filename or args.out} ({error.strerror})" if isinstance(
+            error, OSError) else error  # fmt: skip
+        print(f"exp3.py: error: {why}; the same command goes on from what is saved",
+              file=sys.stderr)  # fmt: skip
         return 1
-    return code
+
+
+def prepare(args: argparse.Namespace) -> tuple | list[dict]:
+    """Return all that train_grid needs besides args; or the logs to draw, if that is all to do.
+
+    Raises ValueError or RuntimeError, with one sentence, before anything is written.
+    """
+    if args.plot_only:
+        logs = results.load_logs(args.out)
+        check_writable(args.out)
+        return logs
+    device = select_device(args.device)
+    configs = grid(args)
+    data = load(args.dataset, args.data_dir, progress=True)
+    client = args.cluster and connect(args.cluster, args.jobs or joblib.cpu_count())
+    check_writable(args.out)
+    return configs, data, device, client
+
+
+def unfinished(groups: list[list[Config]], logs: dict[str, dict], out: Path) -> list[list[Config]]:
+    """Return what is to be trained, given the logs of what is finished.
+
+    A stack that has a checkpoint goes on from it as a whole, even if some of its runs are saved.
+    """
+    todo = []
+    for group in groups:
+        rest = [config for config in group if config.run_id not in logs]
+        if rest and checkpoint_path(group, out).exists():
+            rest = group
+        todo += [rest] if rest else []
+    return todo
 
 
 def train_grid(
-    args: argparse.Namespace, configs: list[Config], data: Dataset, device: Device
-) -> tuple[list[dict], int]:
-    """Run what is not finished yet, saving each run as it ends; return the logs and exit code."""
+    args: argparse.Namespace, configs: list[Config], data: Dataset, device: Device, client=None
+) -> tuple[list[dict], int, list[str]]:
+    """Run what is not finished yet, saving each run as it ends.
+
+    Returns the logs, the exit code, and what is to be said in the end.
+    """
     logs: dict[str, dict] = {}
-    for config in configs:
-        if args.restart:
-            results.forget_checkpoint(config, args.out)
-        elif log := results.finished_log(config, data, device, args.out):
-            logs[config.run_id] = log
-    todo = [config for config in configs if config.run_id not in logs]
-    groups = stacks(todo, args.stack or stack_size(device, configs[0], data))
+    groups = stacks(configs, args.stack or stack_size(device, configs[0], data))
+    if args.restart:
+        for group in groups:
+            checkpoint_path(group, args.out).unlink(missing_ok=True)
+    else:
+        found = [results.finished_log(config, data, device, args.out) for config in configs]
+        logs = {log["experiment_id"]: log for log in found if log}
+    groups = unfinished(groups, logs, args.out)
     jobs = args.jobs or (1 if device.name == "gpu" else joblib.cpu_count())
     jobs = max(1, min(len(groups), jobs))
     shout(data.note)
-    announce(configs, data, device.description, jobs, args.out)
+    where = f"in {jobs} process{'es' if jobs > 1 else ''}"
+    if client:
+        where = f"on the {len(client.nthreads())} workers of {client.scheduler.address}"
+    announce(configs, data, device.description, where, args.out)
     if logs:
         print(f"{len(logs)} of {len(configs)} are finished already (--restart runs them again)")
     missing: dict[str, str] = {}
-    code = 0
+    code, last_words = 0, []
+    if client:
+        runs = run_on_cluster(groups, data, device.name, client, missing)
+    else:
+        runs = run_all(groups, data, device.name, jobs, args.out, args.checkpoint_every, missing)
     try:
-        for finished in run_all(
-            groups, data, device.name, jobs, args.out, args.checkpoint_every, missing
-        ):
+        for finished in runs:
             for log in finished:
                 results.save_run(log, args.out)
                 logs[log["experiment_id"]] = log
+            (args.out / finished[0]["experiment_id"] / "checkpoint.npz").unlink(missing_ok=True)
     except KeyboardInterrupt:
         print(f"\ninterrupted with {len(logs)} of {len(configs)} runs finished; "
               "the same command goes on from here", flush=True)  # fmt: skip
         code = 130
-    if missing:
-        code = 1
-        for run_id, reason in missing.items():
-            print(f"MISSING {run_id}: {reason}", file=sys.stderr)
-    return [logs[config.run_id] for config in configs if config.run_id in logs], code
+    for run_id, reason in missing.items():
+        last_words += [f"MISSING {run_id}: {reason}"]
+        code = code or 1
+    for log in logs.values():  # should somebody have removed it meanwhile
+        if not (args.out / log["experiment_id"] / results.LOG).exists():
+            results.save_run(log, args.out)
+    return [logs[config.run_id] for config in configs if config.run_id in logs], code, last_words
 
 
 def show(logs: list[dict], args: argparse.Namespace, started: float) -> None:
     """Draw all figures, write summary.csv, and print the table."""
     print("drawing the figures ...", flush=True)
-    drawn = draw(comparable(logs), args.out, args.jobs or joblib.cpu_count())
+    jobs = args.jobs or joblib.cpu_count()
+    drawn = draw(comparable(logs), args.out, jobs, args.plot_only)
     results.write_summary_csv(results.load_logs(args.out), args.out)
     print_summary(logs)
     print(f"\n{drawn} figures, {len(logs)} logs and summary.csv are in {args.out}"

@@ -36,6 +36,7 @@ OPTIMIZER_STYLES = defaultdict(lambda: "-", zip(OPTIMIZERS, cycle(DASHES)))
 MARKERS = "os^Dv*Pph<>d"
 DPI = 120
 rcParams.update({
+    "text.parse_math": False,  # a name with two $ in it is a name, not a formula
     "font.size": 12, "axes.titlesize": 12, "figure.titlesize": 14, "legend.fontsize": 11,
     "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY,
     "axes.grid": True, "grid.color": "#E4E4E4", "axes.axisbelow": True, "axes.titley": 1.0,

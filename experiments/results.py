@@ -8,6 +8,7 @@ import csv
 import io
 import itertools
 import json
+import math
 import os
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from nnlite.files import write_text
 from nnlite.logs import identity, new_log, summarize
 
 LOG = "training_log.json"
+SERIES = ("train_loss", "val_loss", "val_accuracy", "epoch_time")
+GRADIENT_METRICS = ("mean_abs", "std", "pct_zero")
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -26,50 +29,88 @@ def write_json(path: Path, content: dict) -> None:
 
 def save_run(log: dict, out: Path) -> None:
     """Save a finished run under OUT/<run id>/."""
+    same_run(log, out)  # another run that is there by now is moved aside
     folder = out / log["experiment_id"]
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "summary.json", summarize(log))
     write_json(folder / LOG, log)
-    (folder / "checkpoint.npz").unlink(missing_ok=True)
 
 
 def finished_log(config: Config, data: Dataset, device: Device, out: Path) -> dict | None:
-    """Return the log of this very run if OUT has it, finished; otherwise None.
+    """Return the log of this very run if OUT has it, finished; otherwise None. See same_run."""
+    return same_run(new_log(config, data, device, 1), out)
 
-    "This very" is all that decides the outcome: configuration, dataset, nnlite's version. Another
-    run in its place is moved aside, to <run id>.old1 or the next number that is free.
+
+def same_run(wanted: dict, out: Path) -> dict | None:
+    """Return the finished log in OUT of the run that `wanted` is of; None if there is none.
+
+    It has to be equal in all that decides the outcome: configuration, dataset, nnlite's version.
+    Another run in its place is moved aside, to <run id>.old1 or the next number that is free.
     """
-    folder = out / config.run_id
+    run_id = wanted["experiment_id"]
+    folder = out / run_id
     if not (folder / LOG).exists():
         return None
     with contextlib.suppress(ValueError):
         log = read_log(folder / LOG)
-        if identity(log) == identity(new_log(config, data, device, 1)):
+        if identity(log) == identity(wanted):
             return log
     numbers = itertools.count(1)
-    aside = next(p for n in numbers if not (p := out / f"{config.run_id}.old{n}").exists())
+    aside = next(p for n in numbers if not (p := out / f"{run_id}.old{n}").exists())
     os.replace(folder, aside)
-    print(f"{config.run_id}: another run (settings, data or version) is there; moved to {aside}")
+    if (aside / "checkpoint.npz").exists():  # of the run that is wanted, begun by --restart
+        folder.mkdir()
+        os.replace(aside / "checkpoint.npz", folder / "checkpoint.npz")
+    print(f"{run_id}: another run (settings, data or version) is there; moved to {aside}")
     return None
-
-
-def forget_checkpoint(config: Config, out: Path) -> None:
-    """Remove what a run would go on from."""
-    (out / config.run_id / "checkpoint.npz").unlink(missing_ok=True)
 
 
 def read_log(path: Path) -> dict:
     """Return a training log; ValueError if it cannot be read."""
     try:
         log = json.loads(path.read_text(encoding="utf-8"))
+        check_log(log, path.parent.name)
         summarize(log)
-        identity(log)
         return log
-    except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise ValueError(
-            f"{path} is not a readable training log ({type(error).__name__}: {error}): "
+            f"{path} is not a readable training log ({type(error).__name__}: {error!s:.200}): "
             "delete its folder, and run that cell again"
         ) from None
+
+
+def check_log(log: dict, folder: str) -> None:
+    """Raise some exception unless the log is complete, as `train` makes it, and of this folder.
+
+    So nobody after this has to check: numbers are finite, and None only where a run has diverged.
+    """
+    if log["experiment_id"] != folder:  # figures are drawn into the folder of that name
+        raise ValueError(f"it is of the run {log['experiment_id']!r:.99}")
+    config, epochs, diverged = log["config"], log["epoch"], log["diverged"]
+    depth = len(config["hidden"]) + 1
+    layers = [f"fc{i + 1}.{kind}" for i in range(depth) for kind in ("weight", "bias")]
+    series = [log["gradient_stats"][name][m] for name in layers for m in GRADIENT_METRICS]
+    series += [log[key] for key in SERIES]
+
+    integers = [config["seed"], config["epochs"], *epochs]
+    integers += [diverged["epoch"], diverged["step"]] if diverged else []
+    ends = [log["test_loss"], log["test_accuracy"], *(values[-1] for values in series)]
+    numbers = [value for values in series for value in values[:-1]]
+    numbers += [value for value in ends if not (diverged and value is None)]
+    rates = [config["learning_rate"], *log["learning_rate"]]
+    texts = [config[key] for key in ("activation", "optimizer", "scheduler")]
+    texts += [log["dataset"][key] for key in ("name", "checksum", "source", "note")]
+    "".join([*texts, log["device"], *log["versions"].values()]).encode()  # raises if one is no text
+    if not (
+        all(type(value) is int for value in integers)
+        and all(type(value) in (int, float) and abs(value) < 1e39 for value in numbers)  # float32
+        and all(type(value) is float and math.isfinite(value) for value in rates)
+        and all(len(values) == len(epochs) for values in (*series, rates[1:]))
+        and list(log["gradient_stats"]) == layers
+        and epochs == list(range(1, len(epochs) + 1))
+        and len(epochs) == (diverged["epoch"] if diverged else config["epochs"])
+    ):
+        raise ValueError("a number is missing, or something else is in its place")
 
 
 def load_logs(out: Path) -> list[dict]:

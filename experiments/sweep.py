@@ -1,4 +1,4 @@
-"""Run many configurations side by side in worker processes; lose nothing, and show progress."""
+"""Run many configurations side by side, in worker processes or on a cluster; lose nothing."""
 
 import contextlib
 import json
@@ -15,8 +15,9 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from nnlite import Config, Dataset, select_device
+from nnlite import Config, Dataset, __version__, select_device, train
 from nnlite.backend import Device
+from nnlite.datasets import in_time
 from nnlite.training import EVALUATION_ROWS, Training
 
 POLL_SECONDS = 0.2
@@ -101,8 +102,13 @@ def report(training: Training, progress: Path) -> None:
     for log in training.logs:
         with (progress / log["experiment_id"]).open("a") as file:
             if training.epoch and len(log["epoch"]) == training.epoch:  # else diverged before
-                keys = ("epoch", "train_loss", "val_accuracy", "learning_rate", "epoch_time")
-                file.write(json.dumps({key: log[key][-1] for key in keys}) + "\n")
+                file.write(json.dumps(latest_epoch(log)) + "\n")
+
+
+def latest_epoch(log: dict) -> dict:
+    """What Progress shows of a log."""
+    keys = ("epoch", "train_loss", "val_accuracy", "learning_rate", "epoch_time")
+    return {key: log[key][-1] for key in keys}
 
 
 def run_all(
@@ -133,7 +139,9 @@ def run_all(
             tasks = [delayed(run_stack)(group, *common) for group in todo.values()]
             try:
                 for first, logs in parallel(tasks):
-                    if logs:
+                    if not logs:
+                        suspects[first] = waiting[first]
+                    else:
                         progress.forget([log["experiment_id"] for log in logs])
                         del waiting[first]
                         yield logs
@@ -141,12 +149,81 @@ def run_all(
                 pass  # what it has cost is still waiting, and has begun
 
         while todo := {first: group for first, group in waiting.items() if first not in suspects}:
+            before = len(suspects)
             yield from attempt(todo, jobs)
             suspects |= {first: g for first, g in waiting.items() if progress.has_begun(first)}
+            if todo.keys() <= waiting.keys() and len(suspects) == before:
+                suspects |= waiting  # it died before it could say which run it had begun
         for first, group in suspects.items():
             yield from attempt({first: group}, 2)  # 2: with 1 it would run in this very process
             if first in waiting:
                 reason = "its process died, or ran out of memory, twice"
+                missing.update((config.run_id, reason) for config in group)
+
+
+def connect(cluster: str, jobs: int):
+    """Return a client of the Dask scheduler at an address, or of `jobs` workers of our own.
+
+    Raises RuntimeError if it cannot be had, or has a worker whose results would not be ours.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise RuntimeError("--cluster needs Dask: pip install 'nnlite[cluster]'") from None
+    try:
+        if cluster == "local":
+            client = Client(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
+            # Ctrl-C reaches all processes, but the parent alone decides.
+            client.register_worker_callbacks(lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+        else:  # Dask itself waits forever for a server that accepts the connection and is silent
+            client = in_time(lambda: Client(cluster))
+    except Exception as error:  # another kind of server at this port can cause nearly any
+        raise RuntimeError(f"no Dask scheduler at {cluster} ({error})") from None
+    versions = client.run(lambda: __import__("nnlite").__version__, on_error="return")
+    for worker, version in versions.items():
+        if version != __version__:
+            client.close()
+            raise RuntimeError(f"nnlite on {worker}: {version}; here: {__version__}")
+    return client
+
+
+def run_on_cluster(
+    groups: list[list[Config]], data: Dataset, device: str, client, missing: dict[str, str]
+) -> Iterator[list[dict]]:
+    """Do what run_all does on the workers of a Dask cluster, and close the client.
+
+    Nothing is shared with them: logs come back when runs have ended. What a lost worker was at,
+    Dask gives to others, and workers that join get work. (joblib's Dask backend would do, but waits
+    forever for a task that Dask has given up.)
+    """
+    import dask
+    from distributed import KilledWorker, as_completed
+
+    # Nested, because workers lack this file: so Dask sends them the function itself.
+    def run(group: list[Config], data: Dataset) -> list[dict]:
+        threadpool_limits(1)  # for good: another thread of this worker may be training as well
+        return train(group, data, select_device(device))
+
+    configs = [config for group in groups for config in group]
+    folder = tempfile.TemporaryDirectory(prefix="nnlite-", ignore_cleanup_errors=True)
+    with client, folder, Progress(configs, Path(folder.name)) as progress:
+        # The outcome of a task, not scattered: Dask sends both to each worker once, but can make
+        # only this anew when all workers that have it are lost.
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GB"}):
+            shared = client.submit(lambda data: data, data, pure=False)
+        tasks = dict(zip(client.map(run, groups, data=shared, pure=False), groups))
+        for task, outcome in as_completed(tasks, with_results=True, raise_errors=False):
+            group = tasks.pop(task)
+            if isinstance(outcome, list):
+                for log in outcome:
+                    progress.show(log["experiment_id"], latest_epoch(log))
+                progress.forget([log["experiment_id"] for log in outcome])
+                yield outcome
+            else:  # (type, error, traceback), or an error alone if it was cancelled
+                error = outcome[1] if isinstance(outcome, tuple) else outcome
+                reason = " ".join(f"{type(error).__name__}: {error}".split())  # in one line
+                if isinstance(error, KilledWorker):
+                    reason = "all workers that tried it died"
                 missing.update((config.run_id, reason) for config in group)
 
 
@@ -199,7 +276,10 @@ class Progress(contextlib.AbstractContextManager):
     def poll(self) -> None:
         with self.lock:
             for report in sorted(self.folder.iterdir()):
-                text = report.read_text()
+                try:
+                    text = report.read_text()
+                except FileNotFoundError:  # the run has just been forgotten
+                    continue
                 lines = text[: text.rfind("\n") + 1].splitlines()  # the last may be half-written
                 for line in lines[self.lines_seen.get(report.name, 0) :]:
                     self.show(report.name, json.loads(line))

@@ -19,8 +19,8 @@ def save(model: MLP, path: str | os.PathLike) -> None:
     It holds `theta`, the vector of all parameters (a row for each network of a stack), and `about`,
     a JSON text with the sizes, the activation and the initialization.
     """
-    about = {"format": FORMAT, "sizes": model.sizes, "activation": model.activation}
-    about["init"] = model.init
+    about = {"format": FORMAT, "sizes": [int(width) for width in model.sizes]}
+    about |= {"activation": model.activation, "init": model.init}
     write_arrays(path, {"theta": to_host(model.theta), "about": np.array(json.dumps(about))})
 
 
@@ -38,11 +38,11 @@ def load(path: str | os.PathLike, xp: ModuleType = np) -> MLP:
             raise ValueError(f"theta is {theta.dtype} of shape {theta.shape}")
         sizes = about["sizes"]
         expected = sum((D_in + 1) * D_out for D_in, D_out in zip(sizes, sizes[1:]))
-        if theta.shape[-1] != expected:  # before a network of that size is made
+        if theta.shape[-1] != expected or not theta.size:  # before such a network is made
             raise ValueError(f"{theta.shape[-1]} parameters do not make a network of sizes {sizes}")
         seed = 0 if theta.ndim == 1 else [0] * len(theta)
         model = MLP(sizes, about["activation"], about["init"], seed, theta.dtype.name, xp)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not a saved nnlite network ({error})") from None
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not a saved nnlite network ({error!s:.200})") from None
     model.theta[...] = xp.asarray(theta)
     return model

@@ -58,5 +58,5 @@ class Config:
         """Name of the run, and of its directory, such as relu_adam_none_lr0.001_seed42."""
         return (
             f"{self.activation}_{self.optimizer}_{self.scheduler}"
-            f"_lr{self.learning_rate:.10g}_seed{self.seed}"
+            f"_lr{repr(self.learning_rate).removesuffix('.0')}_seed{self.seed}"
         )

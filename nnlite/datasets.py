@@ -238,7 +238,7 @@ def _download(url: str, progress: bool) -> bytes:
     data, start = bytearray(), time.monotonic()
     hidden = None if progress else True  # None: hidden unless there is a terminal
     bar = tqdm(desc=url.split("/")[-1], unit="B", unit_scale=True, disable=hidden)
-    with bar, _in_time(lambda: urlopen(url, timeout=TIMEOUT)) as response:
+    with bar, in_time(lambda: urlopen(url, timeout=TIMEOUT)) as response:
         bar.total = size = int(response.headers.get("Content-Length", 0))
         while block := response.read1(65536):  # read1 does not wait for all of a block
             data += block
@@ -257,7 +257,7 @@ def _from_openml(progress: bool) -> list[np.ndarray]:
     import socket
     from urllib.request import urlopen
 
-    _in_time(lambda: urlopen(OPENML, timeout=TIMEOUT).close())
+    in_time(lambda: urlopen(OPENML, timeout=TIMEOUT).close())
     from sklearn.datasets import fetch_openml
 
     before = socket.getdefaulttimeout()
@@ -330,7 +330,7 @@ def _md5(*parts: bytes | np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _in_time(function: Callable[[], Any]) -> Any:
+def in_time(function: Callable[[], Any]) -> Any:
     """Return function(), or raise TimeoutError after TIMEOUT seconds."""
     outcome = []
 

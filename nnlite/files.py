@@ -21,7 +21,8 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     Whoever looks, whenever the program is interrupted or killed, sees the old file or the new one.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # A random name: process numbers are the same in two containers that share a directory.
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
         with temporary.open("wb") as file:
             yield file
@@ -52,18 +53,22 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
         size = os.fstat(file.fileno()).st_size
         try:
             with zipfile.ZipFile(file) as archive:
-                return {m.filename[:-4]: _read_array(archive, m, size) for m in archive.infolist()}
+                members = archive.infolist()
+                declared = sum(member.file_size for member in members)
+                if declared > size:  # more than there is, or the same bytes several times over
+                    raise ValueError(f"it declares {declared:,} bytes")
+                return {member.filename[:-4]: _read_array(archive, member) for member in members}
         # A damaged zip raises nearly anything: BadZipFile, EOFError, NotImplementedError, ...
         except Exception as error:
-            raise ValueError(f"{path} is damaged, or not a file of arrays ({error})") from None
+            raise ValueError(f"{path} is damaged, or no file of arrays ({error!s:.200})") from None
 
 
-def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> np.ndarray:
-    """Return one array of a .npz file whose length is `size` bytes."""
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """Return one array of a .npz file."""
     # Compressed data can unpack to any amount, and a header can declare any shape: both are
-    # checked against the length of the file before anything is allocated.
-    if member.compress_type != zipfile.ZIP_STORED or member.file_size > size:
-        raise ValueError(f"{member.filename} declares {member.file_size:,} bytes")
+    # checked before anything is allocated.
+    if member.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{member.filename} is compressed")
     with archive.open(member) as stream:
         np.lib.format.read_magic(stream)
         shape, _, dtype = np.lib.format.read_array_header_1_0(stream)

@@ -1,0 +1,310 @@
+"""experiments/results.py: what counts as finished, what is kept, which logs are believed."""
+
+import csv
+import errno
+import itertools
+import json
+import re
+from dataclasses import replace
+
+import figures
+import pytest
+import results
+from test_files import damaged, little_memory
+
+from nnlite import Config
+from nnlite.activations import ACTIVATIONS
+from nnlite.backend import select_device
+from nnlite.logs import summarize
+from nnlite.optimizers import OPTIMIZERS
+from nnlite.schedulers import SCHEDULERS
+from nnlite.training import train
+
+CPU = select_device("cpu")
+CONFIG = Config(hidden=(6, 5), epochs=3, batch_size=64)
+RUN = CONFIG.run_id
+WILD = replace(CONFIG, optimizer="sgd", learning_rate=1e6)
+
+
+@pytest.fixture(scope="module")
+def text(tiny):
+    """The log of CONFIG, as a text."""
+    (log,) = train([CONFIG], tiny)
+    return json.dumps(log)
+
+
+@pytest.fixture
+def log(text):
+    return json.loads(text)
+
+
+@pytest.fixture(scope="module")
+def diverged_text(tiny):
+    (log,) = train([WILD], tiny)
+    assert log["diverged"]
+    return json.dumps(log)
+
+
+@pytest.fixture
+def saved(log, tmp_path):
+    """A directory with the log of CONFIG."""
+    results.save_run(log, tmp_path)
+    return tmp_path
+
+
+def read(path):
+    """What is in a JSON file, which has no NaN."""
+
+    def refuse(number):
+        raise AssertionError(f"{path} holds {number}")
+
+    return json.loads(path.read_text(), parse_constant=refuse)
+
+
+# ---- saving
+
+
+def test_a_saved_run_is_two_files_of_plain_json(saved, log):
+    names = {path.relative_to(saved).as_posix() for path in saved.rglob("*")}
+    assert names == {RUN, f"{RUN}/summary.json", f"{RUN}/training_log.json"}
+    assert read(saved / RUN / "training_log.json") == log
+    assert read(saved / RUN / "summary.json") == summarize(log)
+
+
+def test_a_diverged_run_is_saved_without_nan(diverged_text, tmp_path):
+    log = json.loads(diverged_text)
+    results.save_run(log, tmp_path)
+    assert read(tmp_path / WILD.run_id / "training_log.json") == log
+    assert read(tmp_path / WILD.run_id / "summary.json")["diverged"] == log["diverged"]
+
+
+def test_nan_is_refused_and_the_old_file_stays(tmp_path):
+    results.write_json(tmp_path / "file.json", {"loss": None})
+    for number in (float("nan"), float("inf")):
+        with pytest.raises(ValueError):
+            results.write_json(tmp_path / "file.json", {"loss": number})
+    assert read(tmp_path / "file.json") == {"loss": None}
+
+
+def no_space(*args):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_leaves_finished_results_as_they_are(saved, log, monkeypatch):
+    before = {path: path.read_bytes() for path in saved.rglob("*.json")}
+    again = log | {"test_loss": 7.0}
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", no_space)
+        with pytest.raises(OSError):
+            results.save_run(again, saved)
+        with pytest.raises(OSError):
+            results.save_run(again | {"experiment_id": "another"}, saved)
+        with pytest.raises(OSError):
+            results.write_summary_csv([again], saved)
+    assert {path: path.read_bytes() for path in saved.rglob("*.json")} == before
+
+
+# ---- what counts as finished
+
+
+def finished(config, data, out):
+    return results.finished_log(config, data, CPU, out)
+
+
+def test_the_same_run_is_finished(tiny, saved, log):
+    assert finished(CONFIG, tiny, saved) == log
+    moved = replace(tiny, source="another place", note="another note")
+    assert finished(CONFIG, moved, saved) == log  # the same data
+    assert [path.name for path in saved.iterdir()] == [RUN]
+
+
+def test_what_is_not_there_or_not_finished_is_not(tiny, tmp_path):
+    assert finished(CONFIG, tiny, tmp_path) is finished(CONFIG, tiny, tmp_path / "none") is None
+    (tmp_path / RUN).mkdir()
+    (tmp_path / RUN / "checkpoint.npz").touch()
+    assert finished(CONFIG, tiny, tmp_path) is None
+    assert (tmp_path / RUN / "checkpoint.npz").exists()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"epochs": 4}, {"batch_size": 32}, {"init": "he"}, {"hidden": (5, 6)}], ids=str
+)
+def test_other_settings_are_another_run(tiny, saved, capsys, changes):
+    before = (saved / RUN / "training_log.json").read_bytes()
+    assert finished(replace(CONFIG, **changes), tiny, saved) is None
+    assert [path.name for path in saved.iterdir()] == [f"{RUN}.old1"]
+    assert (saved / f"{RUN}.old1" / "training_log.json").read_bytes() == before
+    assert f"moved to {saved / RUN}.old1" in capsys.readouterr().out
+
+
+def test_other_data_and_another_version_are_another_run(tiny, saved, log, monkeypatch):
+    pixel = tiny.x_train.copy()
+    pixel[0, 0] ^= 1
+    assert finished(CONFIG, replace(tiny, x_train=pixel), saved) is None
+    results.save_run(log, saved)
+    monkeypatch.setattr("nnlite.logs.__version__", "9.9")
+    assert finished(CONFIG, tiny, saved) is None
+    assert sorted(path.name for path in saved.iterdir()) == [f"{RUN}.old1", f"{RUN}.old2"]
+    monkeypatch.undo()
+    results.save_run(log, saved)
+    assert finished(CONFIG, tiny, saved) == log
+
+
+def test_a_damaged_log_is_another_run(tiny, saved, text):
+    (saved / RUN / "training_log.json").write_text(text[:1000])
+    assert finished(CONFIG, tiny, saved) is None
+    assert (saved / f"{RUN}.old1" / "training_log.json").read_text() == text[:1000]
+
+
+def test_a_finished_run_is_not_overwritten_by_another(saved, log):
+    """As happens when two sweeps with other settings share a directory."""
+    other = log | {"config": log["config"] | {"batch_size": 32}}
+    results.save_run(other, saved)
+    assert read(saved / RUN / "training_log.json") == other
+    assert read(saved / f"{RUN}.old1" / "training_log.json") == log
+    results.save_run(other | {"epoch_time": [1.0, 2.0, 3.0]}, saved)  # the same: takes its place
+    assert len(list(saved.iterdir())) == 2
+
+
+# ---- run ids, which are names of folders
+
+
+def test_run_ids_are_plain_names():
+    rates = [1e-300, 0.1, 1 / 3, 7, 1e300]
+    axes = itertools.product(ACTIVATIONS, OPTIMIZERS, rates, SCHEDULERS, [0, 2**64])
+    ids = [Config(*cell).run_id for cell in axes]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[a-z0-9_.+-]+", name) for name in ids)
+    assert not any(name.endswith(".") or ".old" in name for name in ids)
+
+
+# ---- reading
+
+
+def test_logs_are_sorted_and_what_was_moved_aside_is_left_out(saved, log, tiny):
+    first = log | {"experiment_id": "a first one"}
+    results.save_run(first, saved)
+    (saved / RUN).rename(saved / f"{RUN}.old1")
+    results.save_run(log, saved)
+    (saved / "figures").mkdir()
+    assert results.load_logs(saved) == [first, log]
+
+
+def test_a_directory_without_logs_is_refused(tmp_path):
+    for out in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(ValueError, match=f"^{out} holds no runs"):
+            results.load_logs(out)
+
+
+def edited(log, path, value):
+    """The log with another value at a path such as "config.seed" or "epoch.0"; ... takes it out."""
+    *parents, key = [int(part) if part.isdecimal() else part for part in path.split("/")]
+    for part in parents:
+        log = log[part]
+    if value is ...:
+        del log[key]
+    else:
+        log[key] = value
+
+
+ANYWHERE = ["text", [], {}, True, ..., 10**400, [[]]]
+NUMBERS = ["train_loss/1", "val_accuracy/0", "epoch_time/2", "test_loss", "test_accuracy",
+           "gradient_stats/fc2.weight/std/1", "learning_rate/1"]  # fmt: skip
+INTEGERS = ["config/epochs", "epoch/2"]
+TEXTS = ["config/activation", "config/scheduler", "dataset/name", "dataset/note", "device"]
+LISTS = ["train_loss", "epoch", "gradient_stats/fc1.bias/pct_zero", "gradient_stats/fc3.weight",
+         "gradient_stats", "config", "dataset", "versions"]  # fmt: skip
+BAD_LOGS = [
+    *itertools.product(NUMBERS, [*ANYWHERE, None, float("nan"), float("inf"), "1"]),
+    *itertools.product(INTEGERS, [*ANYWHERE, None, 1e300, -7.5, 10**12]),
+    *itertools.product(TEXTS, [[], {}, True, ..., None, 7, "\ud800"]),
+    *itertools.product(LISTS, ["text", ..., None, 7, [1, 2], [None] * 3, ["1", "2", "3"]]),
+    *[("config/hidden", value) for value in ["text", ..., None, 7, [], [6], [6, 5, 4]]],
+    *[("config/seed", value) for value in ["text", [], {}, True, ..., None, 7.5]],
+    *[("diverged", value) for value in ["text", [1], True, 3, {"epoch": 3}, {"step": 1}]],
+    *[("diverged", {"epoch": epoch, "step": 1}) for epoch in (2, 4, 10**12, "3", None)],
+    *[("experiment_id", name) for name in ("../escaped", "/tmp/escaped", "", None, 7, RUN * 99)],
+]
+
+
+def test_logs_that_are_not_whole_are_refused(text, saved):
+    path = saved / RUN / "training_log.json"
+    assert len(BAD_LOGS) > 200
+    for place, value in BAD_LOGS:
+        log = json.loads(text)
+        edited(log, place, value)
+        path.write_text(json.dumps(log))
+        assert_refused(path, (place, value))
+
+
+def assert_refused(path, what=None):
+    try:
+        results.read_log(path)
+    except ValueError as error:
+        message = str(error)
+        assert str(path) in message and "\n" not in message and len(message) < 1000, what
+    else:
+        pytest.fail(f"believed: {what}")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"null", b"7", b'"text"', b"[]", b"{}", b"[" * 100_000, b'{"a":' * 100_000, b"NaN",
+     b"\xff\xfe{\0}\0", b"1" * 10_000, bytes(1000), b"\x80\x04\x95pickle"],
+    ids=lambda data: repr(data[:8]),
+)  # fmt: skip
+def test_what_is_no_log_is_refused(saved, data):
+    path = saved / RUN / "training_log.json"
+    path.write_bytes(data)
+    with little_memory():
+        assert_refused(path)
+    path.unlink()
+    path.mkdir()
+    assert_refused(path)
+
+
+def test_damaged_logs_are_refused_or_can_be_drawn(text, diverged_text, tmp_path):
+    """A damaged digit can leave a number that nobody can tell from a measured one."""
+    refused = 0
+    for sound, run in ((text, RUN), (diverged_text, WILD.run_id)):
+        path = tmp_path / run / "training_log.json"
+        path.parent.mkdir()
+        for data in damaged(sound.encode(), 150):
+            path.write_bytes(data)
+            with little_memory():
+                try:
+                    log = results.read_log(path)
+                except ValueError as error:
+                    refused += 1
+                    assert str(path) in str(error) and "\n" not in str(error)
+                    continue
+            results.write_summary_csv([log], tmp_path)
+        figures.save(figures.run_figures(log) | figures.grid_figures([log]), tmp_path)  # the last
+    assert refused > 250
+
+
+@pytest.mark.parametrize("place", ["config/activation", "config/optimizer", "dataset/name"])
+def test_text_is_drawn_as_it_is(log, tmp_path, place):
+    edited(log, place, "$x_{$")
+    figures.save(figures.run_figures(log) | figures.grid_figures([log]), tmp_path)
+
+
+# ---- summary.csv
+
+
+def rows(out):
+    with (out / "summary.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_summary_csv_has_a_row_a_run_whatever_is_in_it(log, diverged_text, tmp_path):
+    name = 'größer, "besser"\n=1+1'
+    log["dataset"]["name"] = name
+    wild = json.loads(diverged_text)
+    results.write_summary_csv([log, wild], tmp_path)
+    first, second = rows(tmp_path)
+    assert first["dataset"] == name and first["diverged"] == ""
+    assert float(first["test_accuracy"]) == log["test_accuracy"]
+    assert second["diverged"] == "epoch {epoch} step {step}".format(**wild["diverged"])
+    assert second["final_loss"] == second["test_accuracy"] == ""
+    assert "nan" not in (tmp_path / "summary.csv").read_text().lower()
