@@ -20,6 +20,7 @@ from contextlib import redirect_stderr, suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import exp3
 import pytest
@@ -27,7 +28,7 @@ import results
 import sweep
 
 from nnlite import Config, datasets
-from nnlite.backend import select_device
+from nnlite.backend import Device, select_device
 from nnlite.files import read_arrays
 from nnlite.optimizers import OPTIMIZERS
 from nnlite.training import Training, train
@@ -590,3 +591,23 @@ def test_two_sweeps_into_one_directory_at_once(tmp_path):
     assert logs_in(tmp_path) == {run_id: digits_logs("adam")[run_id]}
     check_whole(tmp_path)
     assert not temporary_files(tmp_path)
+
+
+def test_stack_size_is_what_half_the_free_memory_holds(tiny):
+    """Bytes by hand for the lab's network: 4 (6 P + 4 * 1000 * (784 + 256 + 128 + 10)) + order."""
+    each = 4 * (6 * 235_146 + 4 * 1000 * 1178) + 8 * len(tiny.x_train)
+
+    def gpu(free):
+        runtime = SimpleNamespace(memGetInfo=lambda: (free, 80 * 2**30))
+        return Device("gpu", SimpleNamespace(cuda=SimpleNamespace(runtime=runtime)), "")
+
+    assert sweep.stack_size(gpu(2 * 64 * each), Config(), tiny) == 64
+    assert sweep.stack_size(gpu(2 * 64 * each - 2), Config(), tiny) == 63
+    assert sweep.stack_size(gpu(0), Config(), tiny) == 1
+    assert sweep.stack_size(select_device("cpu"), Config(), tiny) == 1
+
+
+def test_stacks_hold_what_differs_in_seed_and_rate_only():
+    a, b, c = Config(seed=1), Config(seed=2, learning_rate=0.1), Config(seed=1, activation="tanh")
+    assert sweep.stacks([a, c, b], 8) == [[a, b], [c]]
+    assert sweep.stacks([a, c, b], 1) == [[a], [b], [c]]
