@@ -10,6 +10,7 @@ import math
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -43,24 +44,22 @@ examples:
 """
 
 
-def positive_int(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an integer above 0")
-    return value
+def integer_from(least: int) -> Callable[[str], int]:
+    """Return a function for argparse that turns text into an integer, `least` or above."""
+
+    def integer(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not an integer, {least} or above")
+        return value
+
+    return integer
 
 
-def seed(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = -1
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an integer, 0 or above")
-    return value
+positive_int = integer_from(1)
 
 
 def positive_float(text: str) -> float:
@@ -111,7 +110,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                       help=f"learning rates (default: each optimizer's customary one: {RATES})")
     axes.add_argument("--scheduler", nargs="+", choices=SCHEDULERS, metavar="NAME",
                       default=["none"], help=f"of {', '.join(SCHEDULERS)} (default: none)")
-    axes.add_argument("--seed", nargs="+", type=seed, metavar="N", default=[42],
+    axes.add_argument("--seed", nargs="+", type=integer_from(0), metavar="N", default=[42],
                       help="each seed has its own split, initial weights and batches; runs that "
                       "share a seed share all of these (default: 42)")
     same = parser.add_argument_group("what all runs have in common")
