@@ -159,7 +159,7 @@ def nnlite_grid(args: argparse.Namespace, device: str) -> tuple[dict[str, float]
         options = [f"--epochs={args.epochs}", f"--batch-size={args.batch_size}"]
         lab = exp3.parse([*options, f"--jobs={args.threads}", f"--out={out}"])
         data, started = load(args.dataset, args.data_dir), time.perf_counter()
-        logs, _ = exp3.train_grid(lab, exp3.grid(lab), data, select_device(device))
+        logs, *_ = exp3.train_grid(lab, exp3.grid(lab), data, select_device(device))
     configs = [log["config"] for log in logs]
     names = [f"{config['activation']} + {config['optimizer']}" for config in configs]
     losses = {name: log["train_loss"][0] for name, log in zip(names, logs)}
