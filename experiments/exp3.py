@@ -177,7 +177,8 @@ def check_writable(out: Path) -> None:
         write_text(out / ".writable", "")
         (out / ".writable").unlink()
     except OSError as error:
-        raise ValueError(f"cannot write to --out {out} ({error.strerror})") from None
+        why = "it is a file, give a folder" if out.is_file() else error.strerror
+        raise ValueError(f"cannot write to --out {out} ({why})") from None
 
 
 def announce(configs: list[Config], data: Dataset, device: str, where: str, out: Path) -> None:
@@ -301,6 +302,8 @@ def prepare(args: argparse.Namespace) -> tuple | list[dict]:
         return logs
     device = select_device(args.device)
     configs = grid(args)
+    if args.dataset == "digits" and args.data_dir:
+        raise ValueError(f"--data-dir {args.data_dir} is for Fashion-MNIST, not for the digits")
     data = load(args.dataset, args.data_dir, progress=True)
     client = args.cluster and connect(args.cluster, args.jobs or joblib.cpu_count())
     check_writable(args.out)
@@ -361,6 +364,8 @@ def train_grid(
     except KeyboardInterrupt:
         print(f"\ninterrupted with {len(logs)} of {len(configs)} runs finished; "
               "the same command goes on from here", flush=True)  # fmt: skip
+        if logs:
+            print("drawing what there is (Ctrl-C again: not even that)", flush=True)
         code = 130
     for run_id, reason in missing.items():
         last_words += [f"MISSING {run_id}: {reason}"]

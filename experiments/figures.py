@@ -336,7 +336,7 @@ def comparison_grid(logs: list[dict]) -> Figure:
     width, height = max(1.1 * len(columns), 1.6), 0.75 * len(rows)
     size = (3 * width + 1.9, height + 2.1) if beside else (width + 1.5, 3 * height + 4.5)
     figure, axes = new_figure(
-        "Comparison of all runs (darker is better)", logs, *((1, 3) if beside else (3, 1)), size,
+        "Comparison of the runs (darker is better)", logs, *((1, 3) if beside else (3, 1)), size,
         seeds_note(logs), top=1.2, left=1.25, sharey=True,
     )  # fmt: skip
     figure.subplots_adjust(wspace=0.1, hspace=1.2 / height)

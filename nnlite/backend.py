@@ -1,4 +1,4 @@
-"""NumPy or CuPy: the one file that knows where arrays live.
+"""NumPy or CuPy: the file that decides where arrays live.
 
 Every formula in nnlite is written for `xp`, which is either the module `numpy` (arrays in main
 memory) or the module `cupy` (the same functions, arrays on an NVIDIA GPU). Pick a device once with
@@ -125,8 +125,12 @@ def elementwise(formula: Callable) -> Callable[..., None]:
 
             kernels[kind] = compile_formula(formula)
         elif kind not in kernels:
-            # What the formula returns is for numba: as outputs they would be written once more.
-            kernels[kind] = xp.fuse(functools.wraps(formula)(lambda *args: formula(*args) and None))
+
+            @functools.wraps(formula)
+            def in_place(*arrays_and_numbers):  # what it returned would be written once more
+                formula(*arrays_and_numbers)
+
+            kernels[kind] = xp.fuse(in_place)
         kernels[kind](*arguments)
 
     return call

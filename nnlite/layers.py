@@ -1,4 +1,4 @@
-"""Layer, the two methods that make up every part of a network, and Linear, the one with weights.
+"""Layer: what every part of a network does. Linear: the part that has weights.
 
 Shapes are written for the last two axes: N samples (rows) by D features (columns). All formulas
 also hold with more axes in front, `...`, which is how several networks train side by side.
@@ -48,7 +48,7 @@ class Linear(Layer):
         return z
 
     def backward(self, dz: Array) -> Array | None:
-        """Fill dweight and dbias, and return dx: (..., N, D_out) -> (..., N, D_in).
+        """Overwrite dweight and dbias, and return dx: (..., N, D_out) -> (..., N, D_in).
 
         From z[n, j] = sum_i x[n, i] weight[i, j] + bias[j] the chain rule gives
 

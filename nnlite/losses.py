@@ -12,7 +12,7 @@ class SoftmaxCrossEntropy:
 
         p[n, c] = exp(z[n, c]) / sum_k exp(z[n, k])      softmax: scores become probabilities
         L       = -(1/N) sum_n log p[n, y[n]]            mean cross-entropy, in nats
-        dL/dz   = (p - one_hot(y)) / N                   what is predicted minus what is so
+        dL/dz   = (p - one_hot(y)) / N                   prediction minus truth
 
     An untrained network finds all C classes about equally likely, so its loss is about log C.
     (Bridle, 1990; Goodfellow, Bengio & Courville, Deep Learning, 2016, section 6.2.2.3.)
@@ -32,8 +32,9 @@ class SoftmaxCrossEntropy:
         exponentials = xp.exp(shifted)
         total = exponentials.sum(axis=-1, keepdims=True)
         self.probabilities = exponentials / total
-        self.one_hot = labels[..., None] == xp.arange(classes)
+        self.one_hot = labels[..., None] == xp.arange(classes)  # True counts as 1
         # -log p = log(total) - shifted, never log(p): a p that has rounded to 0 has no logarithm.
+        # Summed over the samples as two sums, which is quicker than a loss for each sample.
         picked = xp.where(self.one_hot, shifted, 0)
         return (xp.log(total).sum(axis=(-2, -1)) - picked.sum(axis=(-2, -1))) / N
 

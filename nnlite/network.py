@@ -15,11 +15,12 @@ from .seeding import streams
 # Initial weights are uniform in +-bound; only the bound differs, so with the same seed two
 # initializations draw the same random numbers on two scales.
 INITIALIZERS: dict[str, Callable[[int, int], float]] = {
-    # The lab sheet's, which is its framework's default for Linear; its biases have this bound too.
+    # PyTorch's default for Linear, and so the lab sheet's; its biases have this bound too.
     "uniform": lambda D_in, D_out: 1 / math.sqrt(D_in),
     # Glorot & Bengio (2010): keeps the variance of activations and gradients through tanh layers.
     "xavier": lambda D_in, D_out: math.sqrt(6 / (D_in + D_out)),
-    # He, Zhang, Ren & Sun (2015): twice the variance, as ReLU zeroes half of it.
+    # He, Zhang, Ren & Sun (2015): variance 2 / D_in, twice what keeps a signal's size through a
+    # Linear alone, as ReLU zeroes half of it.
     "he": lambda D_in, D_out: math.sqrt(6 / D_in),
 }
 
@@ -89,7 +90,7 @@ class MLP:
 
         For a stack x may be (K, N, sizes[0]), or (N, sizes[0]) shown to all K networks, and the
         logits are (K, N, sizes[-1]). Raises ValueError for another shape, another dtype than the
-        model's, or NaN.
+        model's, or, on the CPU, NaN.
         """
         lead, D_in = self.theta.shape[:-1], self.sizes[0]
         if x.ndim < 2 or x.shape[-1] != D_in or x.shape[:-2] not in ((), lead):
@@ -106,7 +107,7 @@ class MLP:
         # The few logits tell whether x is worth looking at. On a GPU that would mean to wait for
         # them, at each step.
         if isinstance(y, np.ndarray) and np.isnan(y).any() and np.isnan(x).any():
-            raise ValueError("x holds NaN: every number has to be a number")
+            raise ValueError("x holds NaN, which is not a number: remove or replace it")
         return y
 
     def backward(self, dlogits: Array) -> Array | None:
@@ -122,17 +123,15 @@ class MLP:
 
     def parameters(self) -> dict[str, Array]:
         """Every parameter by name, fc1.weight, fc1.bias, fc2.weight, ...: views into theta."""
-        return {
-            f"{name}.{kind}": getattr(layer, kind)
-            for name, layer in self.layers.items()
-            if isinstance(layer, Linear)
-            for kind in ("weight", "bias")
-        }
+        return self._of_linears("")
 
     def gradients(self) -> dict[str, Array]:
         """dL/dparameter under the parameter's name: views, overwritten by the next `backward`."""
+        return self._of_linears("d")
+
+    def _of_linears(self, prefix: str) -> dict[str, Array]:
         return {
-            f"{name}.{kind}": getattr(layer, f"d{kind}")
+            f"{name}.{kind}": getattr(layer, prefix + kind)
             for name, layer in self.layers.items()
             if isinstance(layer, Linear)
             for kind in ("weight", "bias")

@@ -3,8 +3,8 @@
 Each is its formula, once, on the vector theta that holds all parameters of a network (see MLP),
 with g = dL/dtheta beside it. The formulas are written in place, `m *= b` for m <- b m, because the
 vectors are long and moving them through memory is what costs time. Each class calls its formula
-with what it carries from step to step; what does not depend on the position in the vector, it works
-out beforehand. That a formula also returns what it has changed serves numba alone (compiled.py).
+with what it carries from step to step; what does not depend on the position in the vector, such as
+1 - beta1, it works out beforehand. Only numba needs what a formula returns (see compiled.py).
 """
 
 import numpy as np
@@ -42,7 +42,8 @@ class Optimizer:
         if not (np.isfinite(rates).all() and (rates >= 0).all()):
             raise ValueError(f"learning rate is {value}: it must be a finite number, 0 or more")
         if rates.ndim == 0:
-            self._learning_rate = float(rates)  # unlike a float64 array, keeps float32 as it is
+            # A Python float does not turn float32 arrays into float64, as one of NumPy's would.
+            self._learning_rate = float(rates)
         else:
             if (rates.size,) != self.theta.shape[:-1]:
                 raise ValueError(
@@ -93,7 +94,8 @@ class SGDMomentum(Optimizer):
         velocity <- momentum velocity + g
         theta    <- theta - learning_rate velocity
 
-    A steady gradient is amplified 1 / (1 - momentum) times, one that flips its sign cancels out.
+    A steady gradient is amplified 1 / (1 - momentum) times, one that flips its sign at each step is
+    damped 1 / (1 + momentum) times.
     Polyak (1964); Sutskever, Martens, Dahl & Hinton (2013). No dampening.
     """
 
@@ -141,13 +143,14 @@ class RMSprop(Optimizer):
         rmsprop(self.theta, self.g, self.v, self.learning_rate, alpha, 1 - alpha, self.eps)
 
 
+# One step of Adam, explained in the class below.
 @elementwise
-def adam(theta, g, m, v, beta1, one_minus_beta1, beta2, one_minus_beta2, m_step, v_scale, eps):
+def adam(theta, g, m, v, beta1, one_minus_beta1, beta2, one_minus_beta2, step_size, v_scale, eps):
     m *= beta1
     m += one_minus_beta1 * g
     v *= beta2
     v += one_minus_beta2 * (g * g)
-    theta -= m_step * m / (sqrt(v_scale * v) + eps)  # m_step, v_scale: see Adam.step
+    theta -= step_size * m / (sqrt(v_scale * v) + eps)
     return theta, m, v
 
 
@@ -181,11 +184,13 @@ class Adam(Optimizer):
     def step(self) -> None:
         self.t += 1
         beta1, beta2 = self.betas
-        m_step = self.learning_rate / (1 - beta1**self.t)  # m_step * m = learning_rate * m_hat
+        step_size = self.learning_rate / (
+            1 - beta1**self.t
+        )  # step_size * m = learning_rate * m_hat
         v_scale = 1 / (1 - beta2**self.t)  # v_scale * v = v_hat
         adam(
             self.theta, self.g, self.m, self.v,
-            beta1, 1 - beta1, beta2, 1 - beta2, m_step, v_scale, self.eps,
+            beta1, 1 - beta1, beta2, 1 - beta2, step_size, v_scale, self.eps,
         )  # fmt: skip
 
 

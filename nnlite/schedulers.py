@@ -31,7 +31,7 @@ class Step(Scheduler):
     """rate(epoch) = learning_rate * 0.1^(epoch // step_size): a tenth after each third of the run.
 
     step_size = epochs // 3, but at least 1, so that a run of 1 or 2 epochs has a schedule too. If
-    3 does not divide epochs, the epochs that remain in the end have another tenth.
+    3 does not divide epochs, those that remain go on falling by a tenth every step_size.
     """
 
     def __call__(self, epoch: int) -> float:

@@ -178,7 +178,8 @@ class Training:
     def resume(self, path: str | os.PathLike) -> None:
         """Go on from the checkpoint that `save` wrote.
 
-        Raises ValueError if it is damaged or of other runs, OSError if it cannot be opened.
+        Raises ValueError if it is damaged or of other runs, OSError if it cannot be opened; this
+        Training is of no use then.
         """
         arrays = read_arrays(path)
         try:

@@ -312,7 +312,7 @@ BAD_CHECKPOINTS = {
     "no epoch": {"about": {"epoch": None}},
     "another epoch": {"about": {"epoch": 3}},
     "epoch of text": {"about": {"epoch": "2"}},
-    "a truth for an epoch": {"about": {"epoch": True}},
+    "epoch with a point": {"about": {"epoch": 2.0}},
     "no random states": {"about": {"random": []}},
     "random state of another kind": {"about": {"random": [7]}},
     "random state without streams": {"about": {"random": [{}]}},

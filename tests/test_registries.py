@@ -31,9 +31,16 @@ TABLES = [
 ]
 
 
+def where_is(table: dict) -> str:
+    """The module and name of a table of expectations."""
+    modules = (test_activations, test_optimizers, test_schedulers, test_network)
+    return next(f"{m.__name__}.{k}" for m in modules for k, v in vars(m).items() if v is table)
+
+
 @pytest.mark.parametrize("registry, table", TABLES)
 def test_every_name_has_an_expectation(registry, table):
-    assert list(table) == list(registry)
+    missing = set(registry) - set(table)
+    assert list(table) == list(registry), f"give {missing} an entry in {where_is(table)}"
 
 
 @pytest.mark.parametrize("registry, table", TABLES)

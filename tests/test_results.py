@@ -237,6 +237,17 @@ def test_logs_that_are_not_whole_are_refused(text, saved):
         assert_refused(path, (place, value))
 
 
+def test_divergence_excuses_only_what_cannot_be_measured(diverged_text, tmp_path):
+    path = tmp_path / WILD.run_id / "training_log.json"
+    results.save_run(json.loads(diverged_text), tmp_path)
+    assert results.read_log(path)["val_loss"][-1] is None
+    for name in ("epoch_time", "learning_rate", "epoch"):
+        log = json.loads(diverged_text)
+        log[name][-1] = None
+        path.write_text(json.dumps(log))
+        assert_refused(path, name)
+
+
 def assert_refused(path, what=None):
     try:
         results.read_log(path)
