@@ -172,7 +172,7 @@ def _from_directory(data_dir: str | os.PathLike) -> list[np.ndarray]:
         missing = [path.name for path in paths if not path.is_file()]
         if missing:
             raise DataError(f"{directory} lacks {', '.join(missing)}, or the same as .gz. {HOW_TO}")
-        return [_decode(path, path.read_bytes()) for path in paths]
+        return [_decode(path, _bytes(path)) for path in paths]
     except OSError as error:
         raise DataError(f"the data directory {directory} cannot be read: {error}") from error
 
@@ -215,7 +215,7 @@ def _from_mirror(progress: bool) -> list[np.ndarray]:
     for name in FILES:
         path = cache_dir() / f"{name}.gz"
         try:
-            arrays.append(_decode(path, path.read_bytes()))
+            arrays.append(_decode(path, _bytes(path)))
         except (OSError, DataError):
             data = _download(MIRROR + path.name, progress)
             arrays.append(_decode(Path(path.name), data))
@@ -297,6 +297,13 @@ def parse_idx(data: bytes, name: str) -> np.ndarray:
     if 0 in shape or math.prod(shape) != len(data) - header:
         raise DataError(f"{name} declares shape {shape}, but {len(data) - header} bytes follow")
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+
+
+def _bytes(path: Path) -> bytes:
+    """Return the contents of a file that is not too large to be one of ours."""
+    if path.stat().st_size > MAX_BYTES:
+        raise DataError(f"{path} is too large for Fashion-MNIST; download it again from {MIRROR}")
+    return path.read_bytes()
 
 
 def _decode(path: Path, data: bytes) -> np.ndarray:

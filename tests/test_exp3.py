@@ -136,7 +136,7 @@ def test_bad_input_is_one_sentence_exit_code_2_and_nothing_written(flag, value, 
     assert not out.exists()
 
 
-@pytest.mark.parametrize("name", ["a file", "a file/below"])
+@pytest.mark.parametrize("name", ["a file", "a file/below", "/dev/null/below"])
 def test_an_out_that_cannot_be_written_is_refused_before_training(name, tmp_path, capfd):
     (tmp_path / "a file").write_text("precious")
     assert run("--dataset", "digits", "--out", tmp_path / name) == 2

@@ -172,7 +172,7 @@ def test_several_writers_at_once_do_not_mix(tmp_path):
     path, seen = tmp_path / "file", []
 
     def write(letter):
-        for _ in range(40):
+        for _ in range(25):
             write_text(path, letter * 200_000)
 
     with ThreadPoolExecutor() as pool:
@@ -384,6 +384,17 @@ def test_damaged_idx_files_are_refused(four):
                 assert_refused(lambda p: datasets.load("fashion-mnist", p.parent), path, DataError)
         path.write_bytes(sound)
     assert datasets.load("fashion-mnist", four).checksum == checksum
+
+
+def test_a_file_that_is_too_large_is_refused_unread(four):
+    path = four / FILES[2]
+    sound = path.read_bytes()
+    os.truncate(path, 64 * 2**20)  # a hole, and more than Fashion-MNIST's largest
+    try:
+        with little_memory():
+            assert_refused(lambda p: datasets.load("fashion-mnist", p.parent), path, DataError)
+    finally:
+        path.write_bytes(sound)
 
 
 def test_a_damaged_cache_is_passed_over_or_read_as_it_was(four):

@@ -485,7 +485,7 @@ def wait_until(process, condition):
     while not condition():
         if process.poll() is not None:
             return False
-        time.sleep(0.005)
+        time.sleep(0.02)
     return True
 
 
