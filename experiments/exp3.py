@@ -345,7 +345,7 @@ def train_grid(
     shout(data.note)
     where = f"in {jobs} process{'es' if jobs > 1 else ''}"
     if client:
-        where = f"on the {len(client.nthreads())} workers of {client.scheduler.address}"
+        where = f"on {client.scheduler.address} (workers so far: {len(client.nthreads())})"
     announce(configs, data, device.description, where, args.out)
     if logs:
         print(f"{len(logs)} of {len(configs)} are finished already (--restart runs them again)")
