@@ -184,10 +184,9 @@ class Adam(Optimizer):
     def step(self) -> None:
         self.t += 1
         beta1, beta2 = self.betas
-        step_size = self.learning_rate / (
-            1 - beta1**self.t
-        )  # step_size * m = learning_rate * m_hat
-        v_scale = 1 / (1 - beta2**self.t)  # v_scale * v = v_hat
+        # So that step_size * m = learning_rate * m_hat, and v_scale * v = v_hat:
+        step_size = self.learning_rate / (1 - beta1**self.t)
+        v_scale = 1 / (1 - beta2**self.t)
         adam(
             self.theta, self.g, self.m, self.v,
             beta1, 1 - beta1, beta2, 1 - beta2, step_size, v_scale, self.eps,
