@@ -360,7 +360,7 @@ def train_grid(
             for log in finished:
                 results.save_run(log, args.out)
                 logs[log["experiment_id"]] = log
-            (args.out / finished[0]["experiment_id"] / "checkpoint.npz").unlink(missing_ok=True)
+            (args.out / finished[0]["experiment_id"] / results.CHECKPOINT).unlink(missing_ok=True)
     except KeyboardInterrupt:
         print(f"\ninterrupted with {len(logs)} of {len(configs)} runs finished; "
               "the same command goes on from here", flush=True)  # fmt: skip
@@ -381,7 +381,8 @@ def show(logs: list[dict], args: argparse.Namespace, started: float) -> None:
     print("drawing the figures ...", flush=True)
     jobs = args.jobs or joblib.cpu_count()
     drawn = draw(comparable(logs), args.out, jobs, args.plot_only)
-    results.write_summary_csv(results.load_logs(args.out), args.out)
+    # With --plot-only, logs are all there are; otherwise other commands may have left some more.
+    results.write_summary_csv(logs if args.plot_only else results.load_logs(args.out), args.out)
     print_summary(logs)
     print(f"\n{drawn} figures, {len(logs)} logs and summary.csv are in {args.out}"
           f" ({time.perf_counter() - started:.0f} s)")  # fmt: skip

@@ -18,6 +18,7 @@ from nnlite.files import write_text
 from nnlite.logs import identity, new_log, summarize
 
 LOG = "training_log.json"
+CHECKPOINT = "checkpoint.npz"
 SERIES = ("train_loss", "val_loss", "val_accuracy", "epoch_time")
 GRADIENT_METRICS = ("mean_abs", "std", "pct_zero")
 
@@ -58,9 +59,9 @@ def same_run(wanted: dict, out: Path) -> dict | None:
     numbers = itertools.count(1)
     aside = next(p for n in numbers if not (p := out / f"{run_id}.old{n}").exists())
     os.replace(folder, aside)
-    if (aside / "checkpoint.npz").exists():  # of the run that is wanted, begun by --restart
+    if (aside / CHECKPOINT).exists():  # of the run that is wanted, begun by --restart
         folder.mkdir()
-        os.replace(aside / "checkpoint.npz", folder / "checkpoint.npz")
+        os.replace(aside / CHECKPOINT, folder / CHECKPOINT)
     print(f"{run_id}: another run (settings, data or version) is there; moved to {aside}")
     return None
 

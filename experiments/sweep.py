@@ -12,6 +12,7 @@ from pathlib import Path
 
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import BrokenProcessPool
+from results import CHECKPOINT
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -54,7 +55,7 @@ def stack_size(device: Device, config: Config, data: Dataset) -> int:
 
 def checkpoint_path(configs: list[Config], out: Path) -> Path:
     """Where a stack of runs keeps its checkpoint: in the folder of the first of them."""
-    return out / configs[0].run_id / "checkpoint.npz"
+    return out / configs[0].run_id / CHECKPOINT
 
 
 def run_stack(

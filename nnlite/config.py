@@ -1,4 +1,4 @@
-"""Config: everything that decides the outcome of a run, apart from the data."""
+"""What defines a run: Config."""
 
 import math
 from collections.abc import Iterable

@@ -163,17 +163,23 @@ class Training:
         self.loss.forward(logits, self.labels[rows])
         self.model.backward(self.loss.backward())
 
+    def arrays(self) -> dict[str, Array]:
+        """All numbers that a step changes, by name: the parameters, and the optimizer's state."""
+        arrays = {"theta": self.model.theta}
+        for name in self.optimizer.state:
+            value = getattr(self.optimizer, name)
+            arrays[f"optimizer.{name}"] = np.array(value) if isinstance(value, int) else value
+        return arrays
+
     def save(self, path: str | os.PathLike) -> None:
         """Write a checkpoint: all that `resume` needs to go on as if nothing had happened."""
-        state = {name: getattr(self.optimizer, name) for name in self.optimizer.state}
-        state = {n: np.array(v) if isinstance(v, int) else to_host(v) for n, v in state.items()}
         about = {
             "epoch": self.epoch,
             "random": [{n: g.bit_generator.state for n, g in r.items()} for r in self.random],
             "logs": self.logs,
         }
-        arrays = {"theta": to_host(self.model.theta), "about": np.array(json.dumps(about))}
-        write_arrays(path, arrays | {f"optimizer.{name}": value for name, value in state.items()})
+        arrays = {name: to_host(array) for name, array in self.arrays().items()}
+        write_arrays(path, arrays | {"about": np.array(json.dumps(about))})
 
     def resume(self, path: str | os.PathLike) -> None:
         """Go on from the checkpoint that `save` wrote.
@@ -190,25 +196,21 @@ class Training:
                     raise ValueError("it is of another run")
             if type(epoch) is not int or epoch != max(len(log["epoch"]) for log in logs):
                 raise ValueError(f"its epoch is {epoch!r}")
-            theta = arrays["theta"]
-            optimizer = {name: arrays[f"optimizer.{name}"] for name in self.optimizer.state}
-            mine = [self.model.theta, *(getattr(self.optimizer, name) for name in optimizer)]
-            for old, new in zip(mine, (theta, *optimizer.values())):
-                old = np.array(old) if isinstance(old, int) else old
-                if (new.shape, new.dtype) != (old.shape, old.dtype):
-                    raise ValueError(f"one of its arrays is {new.dtype} of shape {new.shape}")
+            for name, mine in self.arrays().items():
+                saved = arrays[name]
+                if (saved.shape, saved.dtype) != (mine.shape, mine.dtype):
+                    raise ValueError(f"{name} is {saved.dtype} of shape {saved.shape}")
             for generators, states in zip(self.random, about["random"], strict=True):
                 for name, generator in generators.items():
                     generator.bit_generator.state = states[name]
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(f"{path} is not a checkpoint of this run ({error!s:.200})") from None
         self.epoch, self.logs = epoch, logs
-        self.model.theta[...] = self.xp.asarray(theta)
-        for name, value in optimizer.items():
-            if value.ndim:
-                getattr(self.optimizer, name)[...] = self.xp.asarray(value)
-            else:
-                setattr(self.optimizer, name, value.item())
+        for name, mine in self.arrays().items():
+            if mine.ndim:
+                mine[...] = self.xp.asarray(arrays[name])
+            else:  # a count of steps, which is a Python number
+                setattr(self.optimizer, name.removeprefix("optimizer."), arrays[name].item())
 
     def finish(self) -> list[dict]:
         """Measure loss and accuracy on the test set, the only time it is used; return the logs."""
