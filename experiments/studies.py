@@ -1,0 +1,141 @@
+"""Studies: questions with the command-line flags that answer them, and how a rate is tuned.
+
+A study changes one variable, or holds two against each other, with the same five seeds for every
+cell; its flags are ordinary ones that anyone could type.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean
+
+from nnlite.activations import ACTIVATIONS
+from nnlite.logs import summarize
+from nnlite.network import INITIALIZERS
+from nnlite.optimizers import OPTIMIZERS
+from nnlite.schedulers import SCHEDULERS
+
+FIRST_RATES = 7  # of a tuning: from a factor of 32 below the customary rate to 32 above it
+EXTENSIONS = 4  # rates added beyond an edge, at most
+SEEDS = "--seed 42 43 44 45 46"
+AXES = ("activation", "optimizer", "lr", "scheduler", "seed", "batch-size", "init", "depth")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question, and the words of a command line that answers it."""
+
+    question: str
+    flags: list[str]
+
+    def values(self, flag: str) -> list[str]:
+        """Return the words after --flag; [] if it is not among the flags."""
+        if f"--{flag}" not in self.flags:
+            return []
+        after = self.flags[self.flags.index(f"--{flag}") + 1 :]
+        ends = [i for i, word in enumerate(after) if word.startswith("--")]
+        return after[: ends[0]] if ends else after
+
+    @property
+    def runs(self) -> int:
+        """Number of runs; of a tuning without extensions, and with no tuned rate customary."""
+        cells = math.prod(max(1, len(self.values(axis))) for axis in AXES if axis != "seed")
+        seeds, tuning = (len(self.values(flag)) for flag in ("seed", "tune-seed"))
+        return cells * (FIRST_RATES * tuning + 2 * seeds if tuning else seeds)
+
+
+def study(question: str, flags: str) -> Study:
+    return Study(question, f"{flags} {SEEDS}".split())
+
+
+STUDIES = {
+    "activations": study(
+        "Which activation function learns best, all else equal?",
+        f"--activation {' '.join(ACTIVATIONS)} --optimizer adam --epochs 30",
+    ),
+    "optimizers": study(
+        "Which optimizer learns best, each at its customary learning rate?",
+        f"--activation relu --optimizer {' '.join(OPTIMIZERS)} --epochs 30",
+    ),
+    "schedulers": study(
+        "What does lowering the learning rate during training gain?",
+        f"--activation relu --optimizer adam --scheduler {' '.join(SCHEDULERS)} --epochs 30",
+    ),
+    "learning-rate": study(
+        "How much of the difference between optimizers is the learning rate?",
+        f"--activation relu sigmoid tanh --optimizer {' '.join(OPTIMIZERS)} "
+        "--tune-seed 1 2 --epochs 10",
+    ),
+    "depth": study(
+        "How do gradients change on their way through many layers, and what does it cost?",
+        "--activation relu sigmoid tanh --optimizer sgd_momentum --hidden 128 "
+        f"--depth 1 2 3 4 5 6 7 8 9 10 --init {' '.join(INITIALIZERS)} --epochs 3",
+    ),
+    "batch-size": study(
+        "What does the batch size change, down to one sample a step?",
+        "--activation relu --optimizer sgd --batch-size 1 8 32 128 512 --epochs 10",
+    ),
+}
+
+
+def listing() -> str:
+    """Return what `--study list` prints: name, question, number of runs, flags of each study."""
+    texts = []
+    for name, s in STUDIES.items():
+        about = "about " if s.values("tune-seed") else ""
+        texts.append(f"{name}: {s.question} ({about}{s.runs} runs)\n    {' '.join(s.flags)}")
+    return "\n\n".join(texts)
+
+
+# Tuning. Rates lie half a decade apart, so that every second one is exactly ten times another;
+# three digits keep them readable: 0.001, 0.00316, 0.01, ...
+
+
+def three_digits(rate: float) -> float:
+    return float(f"{rate:.3g}")
+
+
+def first_rates(customary: float) -> list[float]:
+    """Return the rates that a tuning tries first, ascending, the customary one in the middle."""
+    half = FIRST_RATES // 2
+    return [three_digits(customary * 10 ** (k / 2)) for k in range(-half, half + 1)]
+
+
+def best_rate(scores: dict[float, float | None]) -> float | None:
+    """Return the rate with the best score, the lowest of equals; None if there is none.
+
+    scores: rate -> mean best validation accuracy, or None if a seed diverged.
+    """
+    known = [(-score, rate) for rate, score in scores.items() if score is not None]
+    return min(known)[1] if known else None
+
+
+def on_edge(scores: dict[float, float | None]) -> bool:
+    """Is the best rate the lowest or the highest that was tried, so that a better may follow?"""
+    best = best_rate(scores)
+    return best is not None and best in (min(scores), max(scores))
+
+
+def next_rate(scores: dict[float, float | None]) -> float | None:
+    """Return the rate to try next, half a decade beyond the edge that the best one lies on.
+
+    None if the best lies inside, or after as many extensions as are allowed. scores: as in
+    `best_rate`, of all rates tried so far.
+    """
+    if not on_edge(scores) or len(scores) >= FIRST_RATES + EXTENSIONS:
+        return None
+    rates = sorted(scores)
+    # Two half-decades from the last but one: no square root, so no error that adds up.
+    beyond = rates[1] / 10 if best_rate(scores) == rates[0] else rates[-2] * 10
+    return three_digits(beyond)
+
+
+def score(logs: Iterable[dict]) -> float | None:
+    """Return the mean best validation accuracy of a rate's seeds; None if one of them diverged.
+
+    A diverged seed counts as a failure of the rate, however good it was before that.
+    """
+    logs = list(logs)
+    if not logs or any(log["diverged"] for log in logs):
+        return None
+    return fmean(summarize(log)["best_val_accuracy"] for log in logs)
