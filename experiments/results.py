@@ -3,6 +3,7 @@
 Every file is written under a temporary name and then renamed, so that none is ever half-written.
 """
 
+import base64
 import contextlib
 import csv
 import io
@@ -14,13 +15,14 @@ from pathlib import Path
 
 from nnlite import Config, Dataset
 from nnlite.backend import Device
+from nnlite.diagnostics import BINS
 from nnlite.files import write_text
-from nnlite.logs import identity, new_log, summarize
+from nnlite.logs import identity, leaves, nested_map, new_log, summarize
 
 LOG = "training_log.json"
 CHECKPOINT = "checkpoint.npz"
 SERIES = ("train_loss", "val_loss", "val_accuracy", "epoch_time")
-GRADIENT_METRICS = ("mean_abs", "std", "pct_zero")
+GRADIENT_METRICS = ("mean_abs", "std", "pct_zero", "norm")
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -88,26 +90,55 @@ def check_log(log: dict, folder: str) -> None:
     if log["experiment_id"] != folder:  # figures are drawn into the folder of that name
         raise ValueError(f"it is of the run {log['experiment_id']!r:.99}")
     config, epochs, diverged = log["config"], log["epoch"], log["diverged"]
+    classes = log["dataset"]["classes"]
     depth = len(config["hidden"]) + 1
-    layers = [f"fc{i + 1}.{kind}" for i in range(depth) for kind in ("weight", "bias")]
-    series = [log["gradient_stats"][name][m] for name in layers for m in GRADIENT_METRICS]
-    series += [log[key] for key in SERIES]
+    linears = [f"fc{i + 1}" for i in range(depth)]
+    layers = [f"{kind}{i + 1}" for i in range(depth) for kind in ("fc", "act")][:-1]
+    names = [f"{name}.{kind}" for name in linears for kind in ("weight", "bias")]
+    gradients = {name: log["gradient_stats"][name] for name in names}
+    probe = {name: log["probe"][name] for name in layers}
+    series = [log[key] for key in SERIES] + [log["update_ratio"][name] for name in linears]
+    series += [values[metric] for values in gradients.values() for metric in GRADIENT_METRICS]
+    series += [values for name in layers for values in probe[name].values()]
+    shapes = [nested_map(len, tree) for tree in (log["gradient_stats"], log["probe"])]
 
-    integers = [config["seed"], config["epochs"], *epochs]
+    integers = [config["seed"], config["epochs"], *config["hidden"], config["batch_size"]]
+    integers += [log["steps_per_epoch"], *epochs]
     integers += [diverged["epoch"], diverged["step"]] if diverged else []
     ends = [log["test_loss"], log["test_accuracy"], *(values[-1] for values in series)]
+    ends += leaves({key: log["initial"][key] for key in ("gradient_stats", "probe")})
     numbers = [value for values in series for value in values[:-1]]
     numbers += [value for value in ends if not (diverged and value is None)]
     rates = [config["learning_rate"], *log["learning_rate"]]
-    texts = [config[key] for key in ("activation", "optimizer", "scheduler")]
-    texts += [log["dataset"][key] for key in ("name", "checksum", "source", "note")]
+    texts = [config[key] for key in ("activation", "optimizer", "scheduler", "init")]
+    texts += [log["dataset"][key] for key in ("name", "checksum", "source", "note")] + classes
     "".join([*texts, log["device"], *log["versions"].values()]).encode()  # raises if one is no text
+
+    confusions = [*log["val_confusion"], log["test_confusion"]]
+    confusions = [m for m in confusions if not (diverged and m is None)]
+    integers += [count for matrix in confusions for row in matrix for count in row]
+    counted = [h for end in ("first", "last") for h in log["histograms"][end].items()]
+    integers += [count for _, h in counted for count in h["counts"]]
+    numbers += [h[side] for _, h in counted for side in ("low", "high")]
+    integers += [wrong[key] for wrong in log["most_wrong"] for key in ("row", "label", "predicted")]
+    numbers += [wrong["probability"] for wrong in log["most_wrong"]]
+    pixels = [base64.b64decode(wrong["image"], validate=True) for wrong in log["most_wrong"]]
     if not (
         all(type(value) is int for value in integers)
         and all(type(value) in (int, float) and abs(value) < 1e39 for value in numbers)  # float32
         and all(type(value) is float and math.isfinite(value) for value in rates)
-        and all(len(values) == len(epochs) for values in (*series, rates[1:]))
-        and list(log["gradient_stats"]) == layers
+        and all(len(values) == len(epochs) for values in (*series, rates[1:], log["val_confusion"]))
+        and list(log["gradient_stats"]) == names
+        and list(log["probe"]) == layers
+        and shapes == [nested_map(lambda _: len(epochs), tree) for tree in shapes]
+        and nested_map(lambda _: 0, log["initial"])
+        == {key: nested_map(lambda _: 0, log[key]) for key in ("gradient_stats", "probe")}
+        and all(len(m) == len(classes) == len(row) for m in confusions for row in m)
+        and all(name in layers and len(h["counts"]) == BINS for name, h in counted)
+        and all(h["low"] < h["high"] for _, h in counted)
+        and all(0 <= w[k] < len(classes) for w in log["most_wrong"] for k in ("label", "predicted"))
+        and all(0 <= w["probability"] <= 1 for w in log["most_wrong"])
+        and all(len(image) == len(pixels[0]) for image in pixels)
         and epochs == list(range(1, len(epochs) + 1))
         and len(epochs) == (diverged["epoch"] if diverged else config["epochs"])
     ):

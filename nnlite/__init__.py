@@ -4,7 +4,7 @@ Where to begin: layers.py and activations.py hold each function beside its deriv
 loss, network.py puts them in a row, optimizers.py makes the gradients into steps.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 from .activations import ACTIVATIONS, ELU, GELU, LeakyReLU, ReLU, Sigmoid, Tanh
 from .backend import select_device

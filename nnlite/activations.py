@@ -14,6 +14,8 @@ from .layers import Layer
 class Sigmoid(Layer):
     """a = 1 / (1 + exp(-z)), between 0 and 1.   f'(z) = a (1 - a), at most 1/4."""
 
+    bounds = (0, 1)
+
     def forward(self, z: Array) -> Array:
         xp = array_module(z)
         # The same function written with tanh: exp(-z) would overflow for very negative z.
@@ -26,6 +28,8 @@ class Sigmoid(Layer):
 
 class Tanh(Layer):
     """a = tanh(z), between -1 and 1 and centred on 0.   f'(z) = 1 - a^2, at most 1."""
+
+    bounds = (-1, 1)
 
     def forward(self, z: Array) -> Array:
         self.a = array_module(z).tanh(z)

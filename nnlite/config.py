@@ -1,7 +1,7 @@
 """What defines a run: Config."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 
@@ -55,8 +55,24 @@ class Config:
 
     @property
     def run_id(self) -> str:
-        """Name of the run, and of its directory, such as relu_adam_none_lr0.001_seed42."""
-        return (
-            f"{self.activation}_{self.optimizer}_{self.scheduler}"
-            f"_lr{repr(self.learning_rate).removesuffix('.0')}_seed{self.seed}"
-        )
+        """Name of the run, and of its directory, such as relu_adam_none_lr0.001_seed42.
+
+        Batch size, initialization and hidden layers are part of it where they are not the lab
+        sheet's: relu_adam_none_lr0.001_batch32_init-he_hidden128x5_seed42 has 5 layers of 128.
+        """
+        parts = [self.activation, self.optimizer, self.scheduler]
+        parts += [f"lr{repr(self.learning_rate).removesuffix('.0')}"]
+        if self.batch_size != Config.batch_size:
+            parts += [f"batch{self.batch_size}"]
+        if self.init != Config.init:
+            parts += [f"init-{self.init}"]
+        if self.hidden != Config.hidden:
+            parts += [f"hidden{hidden_name(self.hidden)}"]
+        return "_".join([*parts, f"seed{self.seed}"])
+
+
+def hidden_name(hidden: Sequence[int]) -> str:
+    """Return 128x5 for five hidden layers of 128 units each, 256-128 for unequal ones."""
+    if len(hidden) > 1 and len(set(hidden)) == 1:
+        return f"{hidden[0]}x{len(hidden)}"
+    return "-".join(map(str, hidden)) or "0"

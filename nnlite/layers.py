@@ -15,6 +15,8 @@ class Layer:
     returns dx = dL/dx, with respect to its input. Neither changes the array it is given.
     """
 
+    bounds: tuple[float, float] | None = None  # of an activation that saturates towards both
+
     def forward(self, x: Array) -> Array:
         raise NotImplementedError
 

@@ -24,6 +24,7 @@ def new_log(config: Config, data: Dataset, device: Device, stack: int) -> dict:
     if device.xp is not np:
         versions["cupy"] = device.xp.__version__
     dataset = {"name": data.name, "checksum": data.checksum, "source": data.source}
+    dataset["classes"] = list(data.classes)
     return {
         "experiment_id": config.run_id,
         "config": {**asdict(config), "hidden": list(config.hidden)},
@@ -31,16 +32,24 @@ def new_log(config: Config, data: Dataset, device: Device, stack: int) -> dict:
         "device": device.description,
         "versions": versions,
         "stack": stack,
+        "steps_per_epoch": None,
+        "initial": {},
         "diverged": None,
         "epoch": [],
         "train_loss": [],
         "val_loss": [],
         "val_accuracy": [],
+        "val_confusion": [],
         "learning_rate": [],
         "epoch_time": [],
         "gradient_stats": {},
+        "update_ratio": {},
+        "probe": {},
+        "histograms": {"first": {}, "last": {}},
         "test_loss": None,
         "test_accuracy": None,
+        "test_confusion": None,
+        "most_wrong": [],
     }
 
 
@@ -65,12 +74,16 @@ def append_epoch(
     if log["diverged"]:
         record = nested_map(lambda _: None, record)
     log["train_loss"].append(None if len(bad_steps) else float(losses.mean(dtype="float64")))
-    log["val_loss"].append(record["val_loss"])
-    log["val_accuracy"].append(record["val_accuracy"])
-    for name, statistics in record["gradient_stats"].items():
-        history = log["gradient_stats"].setdefault(name, {metric: [] for metric in statistics})
-        for metric, value in statistics.items():
-            history[metric].append(value)
+    append(log, record)
+
+
+def append(history: dict, record: dict) -> None:
+    """Append each number of nested dicts to the list of its name in dicts nested alike."""
+    for name, value in record.items():
+        if isinstance(value, dict):
+            append(history.setdefault(name, {}), value)
+        else:
+            history.setdefault(name, []).append(value)
 
 
 def nested_map(function: Callable, tree):
@@ -88,18 +101,26 @@ def leaves(tree: dict) -> list:
 
 
 def to_host_together(tree: dict, runs: int) -> list[dict]:
-    """Copy nested dicts of numbers (one per run) to the host in one go; return one tree per run.
+    """Copy nested dicts of numbers and of matrices of counts to the host; return one tree per run.
 
-    One copy instead of twenty, because each copy from a GPU waits for all work before it. Numbers
+    In one copy instead of fifty, because each copy from a GPU waits for all work before it. Numbers
     that are not finite become None, which JSON can hold.
     """
     measured = leaves(tree)
     xp: ModuleType = array_module(measured[0])
-    values = to_host(xp.stack([leaf.astype("float64") for leaf in measured])).reshape(-1, runs)
+    columns = [leaf.reshape(runs, -1).astype("float64") for leaf in measured]
+    values = to_host(xp.concatenate(columns, axis=1))
 
     def tree_of(k: int) -> dict:
-        column = iter(values[:, k].tolist())
-        return nested_map(lambda _: x if math.isfinite(x := next(column)) else None, tree)
+        row = iter(values[k])
+
+        def take(leaf):
+            shape = leaf.shape if runs == 1 else leaf.shape[1:]
+            if not shape:
+                return float(x) if math.isfinite(x := next(row)) else None
+            return np.reshape([int(next(row)) for _ in range(math.prod(shape))], shape).tolist()
+
+        return nested_map(take, tree)
 
     return [tree_of(k) for k in range(runs)]
 

@@ -16,7 +16,15 @@ import numpy as np
 from .backend import Array, Device, array_module, select_device, to_host, use
 from .config import Config
 from .datasets import Dataset
-from .diagnostics import gradient_statistics
+from .diagnostics import (
+    confusion_matrix,
+    gradient_statistics,
+    histograms,
+    most_wrong,
+    probe_statistics,
+    update_ratios,
+    weights,
+)
 from .files import read_arrays, write_arrays
 from .logs import append_epoch, identity, new_log, to_host_together
 from .losses import SoftmaxCrossEntropy
@@ -27,6 +35,7 @@ from .seeding import streams
 
 VALIDATION_SHARE = 0.1
 EVALUATION_ROWS = 1000  # rows per forward pass outside training: fits in the cache
+PROBE_ROWS = 1000  # of the validation set, always the same, on which the layers are looked at
 
 
 def scaled(images: Array, dtype: np.dtype) -> Array:
@@ -64,16 +73,24 @@ def train_epoch(
 
 def evaluate(
     model: MLP, loss: SoftmaxCrossEntropy, images: Array, labels: Array, rows: Array
-) -> dict[str, Array]:
-    """Return the mean loss and the accuracy in percent on the given rows, (..., N)."""
-    N = rows.shape[-1]
-    total_loss = total_correct = 0.0
+) -> tuple[dict[str, Array], Array]:
+    """Measure the network on the given rows, (..., N): mean loss, accuracy in percent, confusion.
+
+    Returns these by name, and the logits (..., N, C).
+    """
+    N, C = rows.shape[-1], model.sizes[-1]
+    logits = []
     for start in range(0, N, EVALUATION_ROWS):
-        batch = rows[..., start : start + EVALUATION_ROWS]
-        logits = model.forward(scaled(images.take(batch, axis=0), model.dtype))
-        total_loss = total_loss + loss.forward(logits, labels[batch]) * batch.shape[-1]
-        total_correct = total_correct + (logits.argmax(axis=-1) == labels[batch]).sum(axis=-1)
-    return {"loss": total_loss / N, "accuracy": 100 * total_correct / N}
+        part = rows[..., start : start + EVALUATION_ROWS]
+        logits.append(model.forward(scaled(images.take(part, axis=0), model.dtype)))
+    logits = array_module(images).concatenate(logits, axis=-2)
+    confusion = confusion_matrix(labels[rows], logits.argmax(axis=-1), C)
+    measured = {
+        "loss": loss.forward(logits, labels[rows]),
+        "accuracy": 100 * confusion.diagonal(0, -2, -1).sum(axis=-1) / N,
+        "confusion": confusion,
+    }
+    return measured, logits
 
 
 class Training:
@@ -100,6 +117,7 @@ class Training:
         n_train = int((1 - VALIDATION_SHARE) * len(data.x_train))
         self.train_rows = [rows[:n_train] for rows in shuffled]
         self.validation_rows = self.per_run([rows[n_train:] for rows in shuffled])
+        self.probe_rows = self.validation_rows[..., :PROBE_ROWS]
         self.images, self.labels = self.xp.asarray(data.x_train), self.xp.asarray(data.y_train)
 
         sizes = [data.x_train.shape[1], *config.hidden, len(data.classes)]
@@ -109,6 +127,9 @@ class Training:
         self.optimizer = OPTIMIZERS[config.optimizer](self.model)
         self.schedules = [SCHEDULERS[c.scheduler](c.learning_rate, c.epochs) for c in configs]
         self.logs = [new_log(c, data, device, self.runs) for c in configs]
+        steps = math.ceil(n_train / config.batch_size)
+        for log in self.logs:
+            log["steps_per_epoch"] = steps
         self.epoch = 0  # how many are finished
 
     def per_run(self, rows: list[np.ndarray]) -> Array:
@@ -120,45 +141,70 @@ class Training:
         return self.epoch == self.config.epochs or all(log["diverged"] for log in self.logs)
 
     def run_epoch(self) -> None:
-        """Train for one epoch, validate, look at the gradients of a probe batch, and log it all."""
+        """Train for one epoch, validate, look at gradients and layers, and log it all."""
+        if self.epoch == 0:
+            self.look_at_start()
         started = time.perf_counter()
         use(self.device)
         rates = [schedule(self.epoch) for schedule in self.schedules]
         self.optimizer.learning_rate = rates if self.runs > 1 else rates[0]
-        order = [r["batches"].permutation(n) for r, n in zip(self.random, self.train_rows)]
+        order = self.per_run(
+            [r["batches"].permutation(n) for r, n in zip(self.random, self.train_rows)]
+        )
+        last_step = (self.logs[0]["steps_per_epoch"] - 1) * self.config.batch_size
         # Diverging networks overflow; the losses show it, so NumPy need not warn of it too.
-        with np.errstate(over="ignore", invalid="ignore"):
-            losses = train_epoch(
-                self.model, self.loss, self.optimizer,
-                self.images, self.labels, self.per_run(order), self.config.batch_size,
-            )  # fmt: skip
-            validation = evaluate(
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            losses = [self.train_on(order[..., :last_step])]
+            before = weights(self.model)
+            losses += [self.train_on(order[..., last_step:])]
+            after = weights(self.model)
+            validation, _ = evaluate(
                 self.model, self.loss, self.images, self.labels, self.validation_rows
             )
-            self.backpropagate_probe()
-            record = {
-                "val_loss": validation["loss"],
-                "val_accuracy": validation["accuracy"],
-                "gradient_stats": gradient_statistics(self.model),
-            }
-            # The only copies from the device: two for each epoch, none within.
-            losses = np.atleast_2d(to_host(losses))
+            record = {f"val_{name}": value for name, value in validation.items()}
+            record["update_ratio"] = update_ratios(before, after)
+            self.backpropagate(self.probe_rows)
+            record["probe"] = probe_statistics(self.model)
+            ends = {"first": 0, "last": self.config.epochs - 1}
+            ends = [end for end, epoch in ends.items() if epoch == self.epoch]
+            counted = histograms(self.model) if ends else []
+            self.backpropagate(self.fresh_batch())
+            record["gradient_stats"] = gradient_statistics(self.model)
+            # The only copies from the device: two for each epoch (and histograms), none within.
+            losses = np.atleast_2d(to_host(self.xp.concatenate(losses, axis=-1)))
             records = to_host_together(record, self.runs)
         self.epoch += 1
         seconds = (time.perf_counter() - started) / self.runs
         for k, log in enumerate(self.logs):
             if not log["diverged"]:
                 append_epoch(log, rates[k], losses[k], records[k], seconds)
+            for end in ends if not log["diverged"] else []:
+                log["histograms"][end] = counted[k]
 
-    def backpropagate_probe(self) -> None:
-        """Fill in the gradients of a fresh training batch, drawn from each seed's own stream."""
+    def train_on(self, order: Array) -> Array:
+        return train_epoch(
+            self.model, self.loss, self.optimizer,
+            self.images, self.labels, order, self.config.batch_size,
+        )  # fmt: skip
+
+    def look_at_start(self) -> None:
+        """Log gradients and layers on the probe set before the first step."""
+        self.backpropagate(self.probe_rows)
+        statistics = gradient_statistics(self.model), probe_statistics(self.model)
+        record = dict(zip(("gradient_stats", "probe"), statistics))
+        for log, initial in zip(self.logs, to_host_together(record, self.runs)):
+            log["initial"] = initial
+
+    def fresh_batch(self) -> Array:
+        """Draw the rows of a training batch, from each seed's own stream."""
         size = min(self.config.batch_size, len(self.train_rows[0]))
-        rows = self.per_run(
-            [
-                r["probe"].choice(n, size, replace=False)
-                for r, n in zip(self.random, self.train_rows)
-            ]
-        )
+        draws = [
+            r["probe"].choice(n, size, replace=False) for r, n in zip(self.random, self.train_rows)
+        ]
+        return self.per_run(draws)
+
+    def backpropagate(self, rows: Array) -> None:
+        """Fill in all gradients on the given rows, without a step."""
         logits = self.model.forward(scaled(self.images.take(rows, axis=0), self.model.dtype))
         self.loss.forward(logits, self.labels[rows])
         self.model.backward(self.loss.backward())
@@ -215,11 +261,15 @@ class Training:
     def finish(self) -> list[dict]:
         """Measure loss and accuracy on the test set, the only time it is used; return the logs."""
         images, labels = self.xp.asarray(self.data.x_test), self.xp.asarray(self.data.y_test)
+        rows = self.xp.arange(len(images))
         with np.errstate(over="ignore", invalid="ignore"):
-            test = evaluate(self.model, self.loss, images, labels, self.xp.arange(len(images)))
-        for log, measured in zip(self.logs, to_host_together(test, self.runs)):
+            test, logits = evaluate(self.model, self.loss, images, labels, rows)
+        logits = to_host(logits).reshape(self.runs, len(rows), -1)
+        for k, measured in enumerate(to_host_together(test, self.runs)):
+            log = self.logs[k]
             if not log["diverged"]:
-                log["test_loss"], log["test_accuracy"] = measured["loss"], measured["accuracy"]
+                log |= {f"test_{name}": value for name, value in measured.items()}
+                log["most_wrong"] = most_wrong(logits[k], self.data.y_test, self.data.x_test)
         return self.logs
 
 
