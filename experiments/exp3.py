@@ -7,22 +7,29 @@ import argparse
 import contextlib
 import itertools
 import math
+import shlex
 import sys
+import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import joblib
 import results
+from studies import STUDIES, best_rate, first_rates, listing, next_rate, score
 from sweep import checkpoint_path, connect, run_all, run_on_cluster, stack_size, stacks
 
 from nnlite import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, SCHEDULERS, Config, select_device
 from nnlite.backend import DEVICES, Device
+from nnlite.config import hidden_name
 from nnlite.datasets import DATASETS, Dataset, load
 from nnlite.files import write_text
 
+AXES = ("activation", "optimizer", "lr", "scheduler", "seed", "batch_size", "init", "depth",
+        "tune_seed")  # fmt: skip
 RATES = ", ".join(f"{name} {o.default_learning_rate:g}" for name, o in OPTIMIZERS.items())
 
 MANY_RUNS = 200  # with more than that, figures of single runs would take longer than a look at them
@@ -35,12 +42,18 @@ examples:
       python experiments/exp3.py --activation relu --optimizer adam --seed 42 43 44
   one variable at a time: the learning rate of sgd
       python experiments/exp3.py --activation relu --optimizer sgd --lr 0.001 0.01 0.1
+  a study, a question with the flags that answer it; and what studies there are
+      python experiments/exp3.py --study depth
+      python experiments/exp3.py --study list
+  each optimizer at the rate that is best for it, chosen on other seeds
+      python experiments/exp3.py --activation relu --tune-seed 1 2 --seed 42 43 44 45 46
   a first look in a few seconds, without any download
       python experiments/exp3.py --dataset digits --epochs 2
   the runs on the workers of a Dask cluster, the results here
       python experiments/exp3.py --cluster tcp://host:8786
-  the figures again, from the logs
+  the figures or the report again, from the logs
       python experiments/exp3.py --plot-only
+      python experiments/exp3.py --report-only
 """
 
 
@@ -113,15 +126,26 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     axes.add_argument("--seed", nargs="+", type=integer_from(0), metavar="N", default=[42],
                       help="each seed has its own split, initial weights and batches; runs that "
                       "share a seed share all of these (default: 42)")
+    axes.add_argument("--batch-size", nargs="+", type=positive_int, default=[128], metavar="N",
+                      help="samples per step (default: 128)")
+    axes.add_argument("--init", nargs="+", choices=INITIALIZERS, metavar="NAME",
+                      default=["uniform"],
+                      help=f"initial weights, of {', '.join(INITIALIZERS)}; uniform is the lab "
+                      "sheet's (default: uniform)")
+    axes.add_argument("--depth", nargs="+", type=positive_int, metavar="N",
+                      help="numbers of hidden layers, each as wide as the one number that --hidden "
+                      "has then")
+    axes.add_argument("--tune-seed", nargs="+", type=integer_from(0), metavar="N", default=[],
+                      help="first find the best learning rate of every combination, on these "
+                      "seeds; then run it at that and at the customary rate, on those of --seed")
+    axes.add_argument("--study", choices=[*STUDIES, "list"], metavar="NAME",
+                      help=f"of {', '.join(STUDIES)}: set the flags that answer its question, and "
+                      "--out results/NAME; other flags beside it change them. list shows them all")
     same = parser.add_argument_group("what all runs have in common")
     same.add_argument("--epochs", type=positive_int, default=30, metavar="N",
                       help="passes over the training data (default: 30)")
-    same.add_argument("--batch-size", type=positive_int, default=128, metavar="N",
-                      help="samples per step (default: 128)")
     same.add_argument("--hidden", nargs="+", type=positive_int, default=[256, 128], metavar="N",
                       help="widths of the hidden layers (default: 256 128)")
-    same.add_argument("--init", choices=INITIALIZERS, default="uniform",
-                      help="initial weights; uniform is the lab sheet's (default: uniform)")
     same.add_argument("--dataset", choices=DATASETS, default="auto",
                       help="auto: Fashion-MNIST if it can be had, otherwise scikit-learn's digits "
                       "(default: auto)")
@@ -150,22 +174,52 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                      help="where logs and figures go (default: results)")
     how.add_argument("--plot-only", action="store_true",
                      help="train nothing; draw the figures from the logs in --out")
+    how.add_argument("--report-only", action="store_true",
+                     help="train nothing; write report.html from the logs in --out")
     # fmt: on
+    argv = sys.argv[1:] if argv is None else argv
     args = parser.parse_args(argv)
-    for name in ("activation", "optimizer", "lr", "scheduler", "seed"):
+    if args.study == "list":
+        print(listing())
+        parser.exit()
+    if args.study:  # what is typed comes later, and so has the last word
+        args = parser.parse_args(
+            [*STUDIES[args.study].flags, "--out", f"results/{args.study}", *argv]
+        )
+    for name in AXES:
         for value, times in Counter(getattr(args, name) or []).items():
             if times > 1:
-                parser.error(f"argument --{name}: {value} is given {times} times")
+                flag = name.replace("_", "-")
+                parser.error(f"argument --{flag}: {value} is given {times} times")
+    if args.depth and len(args.hidden) != 1:
+        parser.error("argument --depth: give --hidden one number, the width of every layer")
+    if args.tune_seed and args.lr:
+        parser.error("argument --tune-seed: it finds the learning rates; leave --lr out")
+    if both := set(args.tune_seed) & set(args.seed):
+        parser.error(f"argument --tune-seed: {min(both)} is in --seed too; choose other seeds")
+    if args.plot_only or args.report_only:
+        only = "--plot-only" if args.plot_only else "--report-only"
+        defaults = vars(parser.parse_args([]))
+        beside = {"plot_only", "report_only", "out", "jobs", "study"}
+        for name, value in vars(parser.parse_args(argv)).items():
+            if value != defaults[name] and name not in beside:
+                flag = name.replace("_", "-")
+                parser.error(f"argument {only}: it trains nothing, so leave --{flag} out")
+    args.command = shlex.join(["python", "experiments/exp3.py", *argv])
     return args
 
 
 def grid(args: argparse.Namespace) -> list[Config]:
     """Return one configuration for each combination of the axes."""
+    hidden = [tuple(args.hidden)]
+    if args.depth:
+        hidden = [tuple(args.hidden) * depth for depth in args.depth]
     return [
-        Config(activation, optimizer, rate, scheduler, seed, args.epochs, args.batch_size,
-               args.init, tuple(args.hidden))
-        for seed, activation, optimizer, rate, scheduler in itertools.product(
-            args.seed, args.activation, args.optimizer, args.lr or [None], args.scheduler
+        Config(activation, optimizer, rate, scheduler, seed, args.epochs, batch_size, init, widths)
+        for seed, activation, optimizer, rate, scheduler, batch_size, init, widths in
+        itertools.product(
+            args.seed, args.activation, args.optimizer, args.lr or [None], args.scheduler,
+            args.batch_size, args.init, hidden,
         )
     ]  # fmt: skip
 
@@ -183,21 +237,24 @@ def check_writable(out: Path) -> None:
 
 def announce(configs: list[Config], data: Dataset, device: str, where: str, out: Path) -> None:
     """Say what is about to run."""
-    first = configs[0]
-    rates = {c.optimizer: [] for c in configs}
+
+    def each(name: str, text: Callable = str) -> str:
+        return ", ".join(dict.fromkeys(text(getattr(c, name)) for c in configs))
+
+    rates: dict[str, dict] = {}
     for c in configs:
-        if f"{c.learning_rate:g}" not in rates[c.optimizer]:
-            rates[c.optimizer].append(f"{c.learning_rate:g}")
-    widths = " - ".join(map(str, (data.x_train.shape[1], *first.hidden, len(data.classes))))
+        rates.setdefault(c.optimizer, {})[f"{c.learning_rate:g}"] = None
+    ends = [f"{data.x_train.shape[1]} - ", f" - {len(data.classes)}"]
     lines = {
         "Dataset": f"{data.name} ({len(data.x_train):,} images to train and validate on, "
         f"{len(data.x_test):,} to test on; from {data.source})",
-        "Network": f"{widths}, initial weights: {first.init}",
-        "Activations": ", ".join(dict.fromkeys(c.activation for c in configs)),
+        "Network": f"{each('hidden', lambda h: hidden_name(h).replace('-', ' - ').join(ends))}; "
+        f"initial weights: {each('init')}",
+        "Activations": each("activation"),
         "Optimizers": "; ".join(f"{name} at {', '.join(r)}" for name, r in rates.items()),
-        "Schedules": ", ".join(dict.fromkeys(c.scheduler for c in configs)),
-        "Seeds": ", ".join(str(s) for s in dict.fromkeys(c.seed for c in configs)),
-        "Training": f"{first.epochs} epochs, batches of {first.batch_size}",
+        "Schedules": each("scheduler"),
+        "Seeds": each("seed"),
+        "Training": f"{configs[0].epochs} epochs, batches of {each('batch_size')}",
         "Device": device,
         "Runs": f"{len(configs)}, {where}, into {out}",
     }
@@ -206,17 +263,35 @@ def announce(configs: list[Config], data: Dataset, device: str, where: str, out:
     print(flush=True)
 
 
-def draw(logs: list[dict], out: Path, jobs: int, all_runs: bool) -> int:
+def draw(logs: list[dict], sweep: dict, out: Path, jobs: int, all_runs: bool) -> int:
     """Draw all figures, several runs at a time; return how many files that made."""
-    import figures  # here, because importing matplotlib takes longer than parsing the arguments
+    # Here, because importing matplotlib takes longer than parsing the arguments.
+    import figures
+
+    try:
+        import diagnostic_figures
+        import study_figures
+    except ImportError:
+        from types import SimpleNamespace
+
+        nothing = lambda *_: {}
+        diagnostic_figures = SimpleNamespace(run_diagnostics=nothing, grid_diagnostics=nothing)
+        study_figures = SimpleNamespace(study_figures=nothing)
 
     def run(log: dict) -> int:
-        return len(figures.save(figures.run_figures(log), out / log["experiment_id"]))
+        drawn = figures.run_figures(log) | diagnostic_figures.run_diagnostics(log)
+        return len(figures.save(drawn, out / log["experiment_id"]))
 
     def whole_grid() -> int:
-        return len(figures.save(figures.grid_figures(logs), out))
+        compared = comparable(logs, sweep["tune_seeds"])
+        drawn = figures.grid_figures(compared) | diagnostic_figures.grid_diagnostics(compared)
+        return len(figures.save(drawn, out))
 
-    tasks = [joblib.delayed(whole_grid)()]
+    def study() -> int:
+        drawn = study_figures.study_figures(sweep["study"], logs, sweep["tune_seeds"])
+        return len(figures.save(drawn, out))
+
+    tasks = [joblib.delayed(whole_grid)(), joblib.delayed(study)()]
     if len(logs) <= MANY_RUNS or all_runs:
         tasks += [joblib.delayed(run)(log) for log in logs]
     else:
@@ -240,22 +315,31 @@ def print_summary(logs: list[dict]) -> None:
               f"  {s['avg_epoch_time']:7.2f}")  # fmt: skip
 
 
+def print_conclusions(conclusions: dict[str, list[str]]) -> None:
+    for heading, key in (("What was found", "found"), ("What it does not show", "not_shown")):
+        if conclusions[key]:
+            print(f"\n{heading}")
+        for sentence in conclusions[key]:
+            print(textwrap.fill(sentence, 98, initial_indent="- ", subsequent_indent="  "))
+    print()
+
+
 def shout(note: str) -> None:
     """Make sure that a fallback to other data is not overlooked."""
     if note:
         print(f"\n{'!' * 78}\n{note}\n{'!' * 78}\n", flush=True)
 
 
-def comparable(logs: list[dict]) -> list[dict]:
+def comparable(logs: list[dict], tune_seeds: Sequence[int] = ()) -> list[dict]:
     """Return the logs that share data and settings with the largest group of them.
 
-    A directory may hold runs of several sweeps; figures must not compare digits with fashion.
+    A directory may hold runs of several sweeps; figures must not compare digits with fashion. Runs
+    that a tuning has tried are not compared with those that it led to.
     """
-    axes = ("activation", "optimizer", "learning_rate", "scheduler", "seed")
+    logs = [log for log in logs if log["config"]["seed"] not in tune_seeds] or logs
 
     def setting(log: dict) -> str:
-        config = {key: value for key, value in log["config"].items() if key not in axes}
-        return f"{log['dataset']['name']}, {config}"
+        return f"{log['dataset']['name']}, {log['config']['epochs']} epochs"
 
     groups = Counter(setting(log) for log in logs).most_common()
     for name, count in groups[1:]:
@@ -272,11 +356,19 @@ def main(argv: list[str] | None = None) -> int:
         except (ValueError, RuntimeError) as error:
             print(f"exp3.py: error: {error}", file=sys.stderr)
             return 2
-        logs, code, last_words = prepared, 0, []
-        if not args.plot_only:
-            logs, code, last_words = train_grid(args, *prepared)
+        if args.plot_only or args.report_only:
+            show(*prepared, args, started)
+            return 0
+        logs, code, last_words = train_sweep(args, *prepared)
         if logs:
-            show(logs, args, started)
+            sweep = {
+                "study": args.study,
+                "command": args.command,
+                "tune_seeds": args.tune_seed,
+                "runs": [log["experiment_id"] for log in logs],
+            }
+            results.write_json(args.out / results.SWEEP, sweep)
+            show(logs, sweep, args, started)
         for line in last_words:
             print(line, file=sys.stderr)
         return code
@@ -291,23 +383,63 @@ def main(argv: list[str] | None = None) -> int:
         return 1
 
 
-def prepare(args: argparse.Namespace) -> tuple | list[dict]:
-    """Return all that train_grid needs besides args; or the logs to draw, if that is all to do.
+def prepare(args: argparse.Namespace) -> tuple:
+    """Return all that train_sweep needs besides args; or the logs and the sweep to show, if that is all.
 
     Raises ValueError or RuntimeError, with one sentence, before anything is written.
     """
-    if args.plot_only:
+    if args.plot_only or args.report_only:
         logs = results.load_logs(args.out)
+        sweep = results.read_sweep(args.out)
         check_writable(args.out)
-        return logs
+        return logs, sweep
     device = select_device(args.device)
-    configs = grid(args)
+    grid(args)  # raises for a bad value
     if args.dataset == "digits" and args.data_dir:
         raise ValueError(f"--data-dir {args.data_dir} is for Fashion-MNIST, not for the digits")
     data = load(args.dataset, args.data_dir, progress=True)
     client = args.cluster and connect(args.cluster, args.jobs or joblib.cpu_count())
     check_writable(args.out)
-    return configs, data, device, client
+    return data, device, client
+
+
+def train_sweep(
+    args: argparse.Namespace, data: Dataset, device: Device, client
+) -> tuple[list[dict], int, list[str]]:
+    """Run the whole grid; with --tune-seed, first many more, to find each cell's learning rate.
+
+    Returns the logs, the exit code, and what is to be said in the end.
+    """
+    with client or contextlib.nullcontext():
+        shout(data.note)
+        if not args.tune_seed:
+            return train_grid(args, grid(args), data, device, client)
+        logs: list[dict] = []
+        scores: dict[Config, dict] = {replace(config, seed=0): {} for config in grid(args)}
+        todo = {cell: first_rates(cell.learning_rate) for cell in scores}
+        while todo:
+            print(f"looking for the best learning rate of {len(todo)} combinations\n")
+            tried = {
+                (cell, rate): [replace(cell, learning_rate=rate, seed=s) for s in args.tune_seed]
+                for cell, rates in todo.items() for rate in rates
+            }  # fmt: skip
+            configs = [config for seeds in tried.values() for config in seeds]
+            found, code, last_words = train_grid(args, configs, data, device, client)
+            logs += found
+            if code:
+                return logs, code, last_words
+            by_id = {log["experiment_id"]: log for log in found}
+            for (cell, rate), seeds in tried.items():
+                scores[cell][rate] = score(by_id[config.run_id] for config in seeds)
+            todo = {cell: [rate] for cell in scores if (rate := next_rate(scores[cell]))}
+        configs = []
+        for cell in scores:
+            rates = [cell.learning_rate, best_rate(scores[cell]) or cell.learning_rate]
+            for rate, seed in itertools.product(dict.fromkeys(rates), args.seed):
+                configs.append(replace(cell, learning_rate=rate, seed=seed))
+        print("each combination at its customary and at its best learning rate\n")
+        found, code, last_words = train_grid(args, configs, data, device, client)
+        return logs + found, code, last_words
 
 
 def unfinished(groups: list[list[Config]], logs: dict[str, dict], out: Path) -> list[list[Config]]:
@@ -325,14 +457,12 @@ def unfinished(groups: list[list[Config]], logs: dict[str, dict], out: Path) -> 
 
 
 def train_grid(
-    args: argparse.Namespace, configs: list[Config], data: Dataset, device: Device, client=None
+    args: argparse.Namespace, configs: list[Config], data: Dataset, device: Device, client
 ) -> tuple[list[dict], int, list[str]]:
-    """Run what is not finished yet, saving each run as it ends.
-
-    Returns the logs, the exit code, and what is to be said in the end.
-    """
+    """Run what is not finished yet, saving each run as it ends; return what train_sweep does."""
     logs: dict[str, dict] = {}
-    groups = stacks(configs, args.stack or stack_size(device, configs[0], data))
+    size = args.stack or min(stack_size(device, config, data) for config in configs)
+    groups = stacks(configs, size)
     if args.restart:
         for group in groups:
             checkpoint_path(group, args.out).unlink(missing_ok=True)
@@ -342,7 +472,6 @@ def train_grid(
     groups = unfinished(groups, logs, args.out)
     jobs = args.jobs or (1 if device.name == "gpu" else joblib.cpu_count())
     jobs = max(1, min(len(groups), jobs))
-    shout(data.note)
     where = f"in {jobs} process{'es' if jobs > 1 else ''}"
     if client:
         where = f"on {client.scheduler.address} (workers so far: {len(client.nthreads())})"
@@ -376,16 +505,26 @@ def train_grid(
     return [logs[config.run_id] for config in configs if config.run_id in logs], code, last_words
 
 
-def show(logs: list[dict], args: argparse.Namespace, started: float) -> None:
-    """Draw all figures, write summary.csv, and print the table."""
-    print("drawing the figures ...", flush=True)
-    jobs = args.jobs or joblib.cpu_count()
-    drawn = draw(comparable(logs), args.out, jobs, args.plot_only)
-    # With --plot-only, logs are all there are; otherwise other commands may have left some more.
-    results.write_summary_csv(logs if args.plot_only else results.load_logs(args.out), args.out)
-    print_summary(logs)
-    print(f"\n{drawn} figures, {len(logs)} logs and summary.csv are in {args.out}"
-          f" ({time.perf_counter() - started:.0f} s)")  # fmt: skip
+def show(logs: list[dict], sweep: dict, args: argparse.Namespace, started: float) -> None:
+    """Draw all figures, write the report and summary.csv, print the table and the conclusions."""
+    own = [log for log in logs if log["experiment_id"] in sweep["runs"]] or logs
+    if not args.report_only:
+        print("drawing the figures ...", flush=True)
+        drawn = draw(logs, sweep, args.out, args.jobs or joblib.cpu_count(), args.plot_only)
+        # Other commands may have left runs in the same folder.
+        results.write_summary_csv(results.load_logs(args.out), args.out)
+        print_summary(comparable(logs, sweep["tune_seeds"]))
+        print(f"\n{drawn} figures, {len(logs)} logs and summary.csv are in {args.out}"
+              f" ({time.perf_counter() - started:.0f} s)")  # fmt: skip
+    try:
+        from conclusions import conclude
+
+        print_conclusions(conclude(sweep["study"], own, sweep["tune_seeds"]))
+        import report
+
+        print(f"see {report.write_report(own, args.out, sweep)}")
+    except ImportError as e:
+        print("TODO", e)
     for note in dict.fromkeys(log["dataset"]["note"] for log in logs):
         shout(note)
 

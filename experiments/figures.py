@@ -20,8 +20,10 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from scipy.special import stdtrit  # what scipy.stats.t.ppf calls; scipy.stats takes 1 s to import
 
 from nnlite.activations import ACTIVATIONS
+from nnlite.config import hidden_name
 from nnlite.files import replacing
 from nnlite.logs import summarize
+from nnlite.network import INITIALIZERS
 from nnlite.optimizers import OPTIMIZERS
 from nnlite.schedulers import SCHEDULERS
 
@@ -35,6 +37,7 @@ ACTIVATION_COLORS = defaultdict(lambda: GREY, zip(ACTIVATIONS, cycle(PALETTE)))
 OPTIMIZER_STYLES = defaultdict(lambda: "-", zip(OPTIMIZERS, cycle(DASHES)))
 MARKERS = "os^Dv*Pph<>d"
 DPI = 120
+MANY_CELLS = 30  # more curves than that cannot be told apart
 rcParams.update({
     "text.parse_math": False,  # a name with two $ in it is a name, not a formula
     "font.size": 12, "axes.titlesize": 12, "figure.titlesize": 14, "legend.fontsize": 11,
@@ -75,7 +78,8 @@ def table(rows: list[list]) -> np.ndarray:
 def arrange(logs: list[dict]) -> tuple[list[str], dict[tuple, str], dict[tuple, list[dict]]]:
     """Return the grid: its rows, its columns with their names, and the logs of each cell.
 
-    A row is an activation, a column (optimizer, learning rate, scheduler), a cell (row, column).
+    A row is an activation, a column all other settings but the seed, optimizer first; a cell is a
+    (row, column). A column's name says what it does not share with all the others.
     """
 
     def rank(name: str, registry: dict) -> tuple:
@@ -84,18 +88,26 @@ def arrange(logs: list[dict]) -> tuple[list[str], dict[tuple, str], dict[tuple, 
     cells: dict[tuple, list[dict]] = {}
     for log in logs:
         c = log["config"]
-        column = (c["optimizer"], c["learning_rate"], c["scheduler"])
+        column = (c["optimizer"], c["learning_rate"], c["scheduler"],
+                  c["batch_size"], c["init"], tuple(c["hidden"]))  # fmt: skip
         cells.setdefault((c["activation"], column), []).append(log)
     rows = sorted({row for row, _ in cells}, key=lambda row: rank(row, ACTIVATIONS))
-    keys = sorted(
-        {column for _, column in cells},
-        key=lambda c: (rank(c[0], OPTIMIZERS), c[1], rank(c[2], SCHEDULERS)),
-    )
+
+    def order(column: tuple) -> tuple:
+        optimizer, rate, scheduler, batch_size, init, hidden = column
+        return (rank(optimizer, OPTIMIZERS), rate, rank(scheduler, SCHEDULERS), batch_size,
+                rank(init, INITIALIZERS), len(hidden), hidden)  # fmt: skip
+
+    keys = sorted({column for _, column in cells}, key=order)
+    varies = [len(set(values)) > 1 for values in zip(*keys)]
     columns = {}
-    for optimizer, rate, scheduler in keys:
-        rates = {r for o, r, _ in keys if o == optimizer}
+    for column in keys:
+        optimizer, rate, scheduler, batch_size, init, hidden = column
+        rates = {r for o, r, *_ in keys if o == optimizer}
         parts = [optimizer, f"lr={rate:g}" if len(rates) > 1 else "", scheduler]
-        columns[optimizer, rate, scheduler] = " ".join(p for p in parts if p not in ("", "none"))
+        parts += [f"batch={batch_size}" if varies[3] else "", init if varies[4] else ""]
+        parts += [hidden_name(hidden) if varies[5] else ""]
+        columns[column] = " ".join(part for part in parts if part not in ("", "none"))
     cells = {key: cells[key] for key in product(rows, columns) if key in cells}
     return rows, columns, cells
 
@@ -277,7 +289,9 @@ def run_figures(log: dict) -> dict[str, Figure]:
 
 
 def grid_figures(logs: list[dict]) -> dict[str, Figure]:
-    """Return the figures that compare all runs, by name."""
+    """Return the figures that compare all runs, by name; of too many cells, no curves."""
+    if len(arrange(logs)[2]) > MANY_CELLS:
+        return {"activations": activations(logs)}
     return {
         "loss_curves": curves(logs, "train_loss"),
         "accuracy_curves": curves(logs, "val_accuracy"),

@@ -21,6 +21,7 @@ from nnlite.logs import identity, leaves, nested_map, new_log, summarize
 
 LOG = "training_log.json"
 CHECKPOINT = "checkpoint.npz"
+SWEEP = "sweep.json"
 SERIES = ("train_loss", "val_loss", "val_accuracy", "epoch_time")
 GRADIENT_METRICS = ("mean_abs", "std", "pct_zero", "norm")
 
@@ -155,6 +156,27 @@ def load_logs(out: Path) -> list[dict]:
     if not logs:
         raise ValueError(f"{out} holds no runs (no */{LOG}): run the experiment there first")
     return logs
+
+
+def read_sweep(out: Path) -> dict:
+    """Return OUT/sweep.json, what the latest command there was, and which runs it made.
+
+    Without such a file it says nothing. Raises ValueError if it is damaged.
+    """
+    path = out / SWEEP
+    if not path.exists():
+        return {"study": None, "command": "", "tune_seeds": [], "runs": []}
+    try:
+        sweep = json.loads(path.read_text(encoding="utf-8"))
+        texts = [sweep["study"] or "", sweep["command"], *sweep["runs"]]
+        "".join(texts).encode()  # raises if one is no text
+        if not all(type(seed) is int for seed in sweep["tune_seeds"]):
+            raise ValueError("tune_seeds")
+    except (ValueError, LookupError, TypeError, RecursionError, OSError) as error:
+        raise ValueError(
+            f"{path} cannot be read ({type(error).__name__}: {error!s:.200}): delete it"
+        ) from None
+    return sweep
 
 
 def write_summary_csv(logs: list[dict], out: Path) -> None:

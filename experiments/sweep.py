@@ -191,7 +191,7 @@ def connect(cluster: str, jobs: int):
 def run_on_cluster(
     groups: list[list[Config]], data: Dataset, device: str, client, missing: dict[str, str]
 ) -> Iterator[list[dict]]:
-    """Do what run_all does on the workers of a Dask cluster, and close the client.
+    """Do what run_all does on the workers of a Dask cluster.
 
     Nothing is shared with them: logs come back when runs have ended. What a lost worker was at,
     Dask gives to others, and workers that join get work. (joblib's Dask backend would do, but waits
@@ -207,7 +207,7 @@ def run_on_cluster(
 
     configs = [config for group in groups for config in group]
     folder = tempfile.TemporaryDirectory(prefix="nnlite-", ignore_cleanup_errors=True)
-    with client, folder, Progress(configs, Path(folder.name)) as progress:
+    with folder, Progress(configs, Path(folder.name)) as progress:
         # The outcome of a task, not scattered: Dask sends both to each worker once, but can make
         # only this anew when all workers that have it are lost.
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GB"}):
