@@ -73,7 +73,7 @@ STUDIES = {
     ),
     "batch-size": study(
         "What does the batch size change, down to one sample a step?",
-        "--activation relu --optimizer sgd --batch-size 1 8 32 128 512 --epochs 10",
+        "--activation relu --optimizer sgd --batch-size 1 8 32 128 512 --epochs 5",
     ),
 }
 
