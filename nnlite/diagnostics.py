@@ -20,7 +20,7 @@ SATURATION_MARGIN = 0.05  # of the range between an activation's bounds
 def norm(x: Array, axes: int | tuple[int, ...]) -> Array:
     """Return the Euclidean norm sqrt(sum of x^2) over the given axes, in float64.
 
-    In float32 the squares of gradients that have vanished, below 1e-19, would be zero.
+    In float32 the squares of gradients that have vanished, below 1e-23, would be zero.
     """
     xp = array_module(x)
     return xp.sqrt(xp.sum(xp.square(x, dtype="float64"), axis=axes))
@@ -42,7 +42,7 @@ def gradient_statistics(model: MLP) -> dict[str, dict[str, Array]]:
         own_axes = (-2, -1) if name.endswith("weight") else -1
         statistics[name] = {
             "mean_abs": xp.mean(xp.abs(g), axis=own_axes),
-            "std": xp.std(g, axis=own_axes),
+            "std": xp.std(g.astype("float64"), axis=own_axes),  # squares again, see norm
             "pct_zero": 100 * xp.mean(g == 0, axis=own_axes, dtype=g.dtype),
             "norm": norm(g, own_axes),
         }
@@ -123,7 +123,10 @@ def histogram(values: np.ndarray) -> dict:
     """
     values = values.ravel().astype("float64")
     low, high = np.quantile(values, [0.005, 0.995], method="nearest")
-    counts, edges = np.histogram(values.clip(low, high), bins=BINS)
+    values = values.clip(low, high)
+    if low == high:  # bins need a width that is not lost in rounding, however large the value
+        low, high = low - max(abs(low), 1) / 2, high + max(abs(low), 1) / 2
+    counts, edges = np.histogram(values, bins=BINS, range=(low, high))
     return {"low": float(edges[0]), "high": float(edges[-1]), "counts": counts.tolist()}
 
 
@@ -144,7 +147,7 @@ def most_wrong(logits: np.ndarray, labels: np.ndarray, images: np.ndarray) -> li
     prediction, and the pixels of the `image` in base64.
     """
     probabilities = softmax(logits.astype("float64"), axis=-1)
-    predicted = probabilities.argmax(axis=-1)
+    predicted = logits.argmax(axis=-1)  # as in `evaluate`; probabilities may round to equal ones
     confidence = probabilities.max(axis=-1)
     wrong = np.flatnonzero(predicted != labels)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST_WRONG]
