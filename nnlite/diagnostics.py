@@ -7,7 +7,6 @@ on a GPU they stay there, so that all can be copied to the host together.
 import base64
 
 import numpy as np
-from scipy.special import softmax
 
 from .backend import Array, array_module, to_host
 from .network import MLP
@@ -71,8 +70,8 @@ def probe_statistics(model: MLP) -> dict[str, dict[str, Array]]:
 
         gradient_norm   |dL/dz| of a Linear, |dL/da| of an activation, over all rows and units
         dead            activations: units whose output is 0 for every row, in percent
-        saturated       activations with bounds: outputs so close to one that f' is small, within 5 %
-                        of the range between the bounds, in percent
+        saturated       activations with bounds: outputs so close to one that f' is small, within
+                        5 % of the range between the bounds, in percent
 
     A unit that is 0 for all inputs gets no gradient and cannot recover by itself (Lu, Shin, Su &
     Karniadakis 2020, "Dying ReLU and initialization"), so `dead` asks for many rows, and always the
@@ -99,10 +98,10 @@ def probe_statistics(model: MLP) -> dict[str, dict[str, Array]]:
 def histograms(model: MLP) -> list[dict[str, dict]]:
     """Count the outputs of each activation and the dL/dz of each Linear, for each network.
 
-    Returns {"act1": {"low": ..., "high": ..., "counts": [BINS numbers]}, "fc1": ...} per network, on
-    the host; a layer is left out if not all its numbers are finite. Such histograms are the figures
-    of Glorot & Bengio (2010), "Understanding the difficulty of training deep feedforward neural
-    networks".
+    Returns {"act1": {"low": ..., "high": ..., "counts": [BINS numbers]}, "fc1": ...} per network,
+    on the host; a layer is left out if not all its numbers are finite. Such histograms are the
+    figures of Glorot & Bengio (2010), "Understanding the difficulty of training deep feedforward
+    neural networks".
     """
     stacked = model.theta.ndim > 1
     found: list[dict] = [{} for _ in range(len(model.theta) if stacked else 1)]
@@ -146,9 +145,9 @@ def most_wrong(logits: np.ndarray, labels: np.ndarray, images: np.ndarray) -> li
     most MOST_WRONG entries has `row`, `label`, `predicted`, the softmax `probability` of that
     prediction, and the pixels of the `image` in base64.
     """
-    probabilities = softmax(logits.astype("float64"), axis=-1)
-    predicted = logits.argmax(axis=-1)  # as in `evaluate`; probabilities may round to equal ones
-    confidence = probabilities.max(axis=-1)
+    predicted = logits.argmax(axis=-1)
+    shifted = logits.astype("float64") - logits.max(axis=-1, keepdims=True)
+    confidence = 1 / np.exp(shifted).sum(axis=-1)  # softmax, where the exponent is 0
     wrong = np.flatnonzero(predicted != labels)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST_WRONG]
     return [
