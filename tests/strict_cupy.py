@@ -13,13 +13,14 @@ import numpy as np
 from scipy import special
 
 FUNCTIONS = """
-    abs arange argmax concatenate count_nonzero divide empty empty_like exp expm1 full full_like
-    isfinite log matmul max maximum mean min minimum multiply ones ones_like sqrt square stack std
-    subtract sum tanh var where zeros zeros_like
+    abs all arange argmax concatenate count_nonzero divide empty empty_like exp expm1 eye full
+    full_like isfinite log matmul max maximum mean min minimum multiply ones ones_like sqrt square
+    stack std subtract sum tanh var where zeros zeros_like
 """.split()
 CONSTANTS = "bool_ float32 float64 int32 int64 newaxis uint8".split()
 METHODS = """
-    all any argmax astype copy fill max mean min ravel reshape squeeze std sum take transpose var
+    all any argmax astype copy diagonal fill max mean min ravel reshape squeeze std sum take
+    transpose var
 """.split()
 ATTRIBUTES = "dtype itemsize nbytes ndim shape size strides".split()
 TRANSPOSES = "T mT".split()
