@@ -1,0 +1,142 @@
+"""matplotlib's figures as SVG inside an HTML page: text stays text, colours follow the page's theme.
+
+Colours are replaced by CSS variables with one value for a light page and one for a dark page. Black
+and white become the page's ink and paper, and greys their mixtures; other colours stay as they are,
+or are mixed with some ink where they would be too faint to see on that page.
+"""
+
+import io
+import re
+from xml.etree import ElementTree
+
+from matplotlib import rc_context
+from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
+
+SVG, XLINK = "http://www.w3.org/2000/svg", "{http://www.w3.org/1999/xlink}href"
+ElementTree.register_namespace("", SVG)
+
+INK, PAPER = {"light": "#1b1e24", "dark": "#e4e6ea"}, {"light": "#ffffff", "dark": "#16181d"}
+SHAPE_CONTRAST, TEXT_CONTRAST = 3.0, 4.5  # the least that WCAG 2.2 asks for, level AA
+ON_COLOUR = "on-colour"  # marks what lies on a coloured table, and keeps its colours
+
+
+def numbers(color: str) -> list[float]:
+    """Return red, green and blue of "#rrggbb", each 0 to 1."""
+    return [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+
+
+def hex_color(rgb) -> str:
+    return "#" + "".join(f"{round(255 * c):02x}" for c in rgb)
+
+
+def contrast(a: str, b: str) -> float:
+    """Return the contrast of two colours, 1 to 21, as WCAG 2.2 defines it."""
+
+    def luminance(color: str) -> float:
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+                  for c in numbers(color)]  # fmt: skip
+        return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear))
+
+    low, high = sorted([luminance(a), luminance(b)])
+    return (high + 0.05) / (low + 0.05)
+
+
+def on_page(color: str, theme: str, least: float) -> str:
+    """Return the colour as it is to appear on a light or dark page, with that contrast at least."""
+    paper, ink = numbers(PAPER[theme]), numbers(INK[theme])
+    rgb = numbers(color)
+    if max(rgb) - min(rgb) < 0.01:
+        return hex_color([i + (p - i) * rgb[0] for i, p in zip(ink, paper)])
+    mixed, share = color, 0.0
+    while contrast(mixed, PAPER[theme]) < least:
+        share += 0.02
+        mixed = hex_color([c + (i - c) * share for c, i in zip(rgb, ink)])
+    return mixed
+
+
+class Palette:
+    """The colours that a page uses, as CSS variables."""
+
+    def __init__(self):
+        self.used: dict[str, tuple[str, float]] = {}  # variable -> colour, its least contrast
+
+    def shape(self, color: str) -> str:
+        """Return the CSS for a line or an area of the colour "#rrggbb"; light pages show just it."""
+        return self._variable("c", color.lower(), SHAPE_CONTRAST)
+
+    def text(self, color: str) -> str:
+        """Return the CSS for text of that colour, darkened on light pages until it can be read."""
+        return self._variable("t", color.lower(), TEXT_CONTRAST)
+
+    def _variable(self, kind: str, color: str, least: float) -> str:
+        name = f"--{kind}{color[1:]}"
+        self.used[name] = (color, least)
+        return f"var({name})"
+
+    def css(self, theme: str) -> str:
+        """Return the variables' values on pages of that theme."""
+        return "".join(
+            f"{name}:{on_page(color, theme, least if theme == 'dark' or name[2] == 't' else 0)};"
+            for name, (color, least) in sorted(self.used.items())
+        )
+
+
+def inline_svg(figure: Figure, name: str, alternative: str, palette: Palette) -> str:
+    """Return the figure as an <svg> element.
+
+    name: a prefix of the ids in it, so that those of several figures on a page differ.
+    alternative: what a screen reader says in its place.
+    """
+    figure.patch.set_visible(False)
+    for ax in figure.axes:
+        if any(isinstance(artist, QuadMesh) for artist in ax.collections):
+            for k, artist in enumerate([ax.patch, *ax.texts]):
+                artist.set_gid(f"{ON_COLOUR}{k}")
+    file = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format")))
+    root = ElementTree.fromstring(file.getvalue())
+    for parent in root.iter():
+        for child in list(parent):
+            if child.tag.endswith(("}metadata", "}style")):  # its style would hold for all the page
+                parent.remove(child)
+    used = set(re.findall(r'(?:href="|url\()#([^")]+)', file.getvalue()))
+    _clean(root, name, used, palette)
+    for attribute in ("width", "height", "version"):
+        root.attrib.pop(attribute, None)
+    root.attrib.update({"role": "img", "aria-label": alternative})
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _clean(element, name: str, used: set[str], palette: Palette | None) -> None:
+    """Shorten numbers, make ids unique, and replace colours, in an element and all inside it."""
+    own = element.attrib
+    identity = own.pop("id", "")
+    if identity.startswith(("QuadMesh", ON_COLOUR)):
+        palette = None
+    if identity in used:
+        own["id"] = f"{name}-{identity}"
+    if XLINK in own:
+        own["href"] = own.pop(XLINK).replace("#", f"#{name}-")
+    for key, value in own.items():
+        if key == "clip-path":
+            own[key] = value.replace("#", f"#{name}-")
+        elif key in ("d", "x", "y", "points", "transform", "width", "height"):
+            value = re.sub(r"-?\d+\.\d+", lambda number: f"{float(number[0]):.2f}", value)
+            own[key] = " ".join(value.replace(".00", "").split())
+    is_text = element.tag.endswith("}text")
+    if is_text:  # one name for its long list of fonts
+        own["style"] = re.sub(r"(font:.*?[\d.]+px) [^;]*", r"\1 var(--figure-font)", own["style"])
+    if is_text and not palette and "fill:" not in own["style"]:
+        own["style"] += "; fill: #000"
+    if palette and "style" in own:
+        variable = palette.text if is_text else palette.shape
+        own["style"] = re.sub(r"#[0-9a-f]{6}\b", lambda c: variable(c[0]), own["style"])
+    if "style" in own:
+        own["style"] = own["style"].replace(": ", ":").replace("; ", ";")
+    if not is_text and not (element.text or "").strip():
+        element.text = None
+    element.tail = None
+    for child in element:
+        _clean(child, name, used, palette)
