@@ -187,14 +187,19 @@ def stability(logs_by_cell: dict[str, list[dict]]) -> list[str]:
     )  # fmt: skip
     losses = [log["train_loss"] for log in logs_by_cell[top] if not log["diverged"]]
     first, last = np.mean([[loss[0], loss[-1]] for loss in losses], axis=0)
-    pairs = list(combinations(score, 2))
-    other_way = sum((accuracy[a] - accuracy[b]) * (score[a] - score[b]) < 0 for a, b in pairs)
-    return [
+    sentence = (
         f"The lab sheet's stability score is highest ({score[top]:.4f}) for {top}, which is "
         f"{which}. It rewards a loss that moves little, whether it has arrived or learns nothing; "
-        f"this one went from {first:.3f} to {last:.3f} nats. It orders {other_way} of the "
-        f"{plural(len(pairs), 'pair')} of cells the other way round than test accuracy does."
-    ]
+        f"this one went from {first:.3f} to {last:.3f} nats."
+    )
+    if len(score) > 2:
+        pairs = list(combinations(score, 2))
+        other_way = sum((accuracy[a] - accuracy[b]) * (score[a] - score[b]) < 0 for a, b in pairs)
+        sentence += (
+            f" It orders {other_way:,} of the {len(pairs):,} pairs of cells the other way round "
+            "than test accuracy does."
+        )
+    return [sentence]
 
 
 def diverged(logs_by_cell: dict[str, list[dict]]) -> list[str]:
@@ -523,7 +528,7 @@ def incomplete(logs_by_cell: dict[str, list[dict]], tuned: bool) -> list[str]:
     full = math.prod(len({repr(c[key]) for c in configs}) for key in keys)
     there = len({label(c, keys) for c in configs})
     if there < full and not {"learning_rate", "optimizer"} <= set(keys):  # which may each have own
-        lines.append(f"Incomplete: {full - there} of the {full} combinations have no run.")
+        lines.append(f"Incomplete: there is no run of {full - there} of the {full} combinations.")
     return lines
 
 
