@@ -457,7 +457,7 @@ def unfinished(groups: list[list[Config]], logs: dict[str, dict], out: Path) -> 
 
 
 def train_grid(
-    args: argparse.Namespace, configs: list[Config], data: Dataset, device: Device, client
+    args: argparse.Namespace, configs: list[Config], data: Dataset, device: Device, client=None
 ) -> tuple[list[dict], int, list[str]]:
     """Run what is not finished yet, saving each run as it ends; return what train_sweep does."""
     logs: dict[str, dict] = {}

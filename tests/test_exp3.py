@@ -31,7 +31,7 @@ def test_every_run_leaves_a_log_a_summary_and_its_figures(lab):
         log = json.loads((folder / "training_log.json").read_text())
         assert log["experiment_id"] == run_id
         assert log["epoch"] == [1, 2] and log["dataset"]["name"] == "digits"
-        assert set(log["gradient_stats"]["fc1.weight"]) == {"mean_abs", "std", "pct_zero"}
+        assert set(log["gradient_stats"]["fc1.weight"]) == {"mean_abs", "std", "pct_zero", "norm"}
         summary = json.loads((folder / "summary.json").read_text())
         assert summary["final_loss"] == log["train_loss"][-1]
         assert summary["test_accuracy"] == log["test_accuracy"] > 0

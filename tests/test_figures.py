@@ -46,7 +46,8 @@ def make_log(
     log = {
         "experiment_id": f"{activation}_{optimizer}_{scheduler}_lr{learning_rate:g}_seed{seed}",
         "config": {"activation": activation, "optimizer": optimizer, "scheduler": scheduler,
-                   "learning_rate": learning_rate, "seed": seed, "epochs": epochs},
+                   "learning_rate": learning_rate, "seed": seed, "epochs": epochs,
+                   "batch_size": 128, "init": "uniform", "hidden": [256, 128]},
         "dataset": {"name": "fashion-mnist", "checksum": "", "source": "a test", "note": ""},
         "device": "CPU", "versions": {},
         "diverged": {"epoch": diverged, "step": 7} if diverged else None,

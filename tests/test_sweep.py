@@ -378,9 +378,9 @@ def test_a_worker_that_dies_costs_one_run_at_most(
 @pytest.mark.parametrize("memory, jobs", [(False, 2), (True, 1)])
 def test_a_worker_that_dies_at_once_is_not_tried_for_ever(lab, expected, monkeypatch, memory, jobs):
     marks = lab.out.with_name("marks")
-    poison(monkeypatch, marks, SECOND, 6, early=True, memory=memory)
+    poison(monkeypatch, marks, SECOND, 99, early=True, memory=memory)
     assert lab("--jobs", jobs) == 1
-    assert len(list(marks.iterdir())) <= 4
+    assert len(list(marks.iterdir())) <= 2 * len(expected)  # each time another run may finish
     assert logs_in(lab.out) == {r: log for r, log in expected.items() if r != SECOND}
 
 
@@ -563,7 +563,8 @@ def ctrl_c_works():
 def interrupted(out, jobs, moment):
     """Interrupt a sweep in the run called `moment`; return exit code, output, is a worker left."""
     process = start(out, "adam", jobs, epochs=60)
-    wait_until(process, lambda: saved_epochs(out).get(f"{moment}_adam_none_lr0.001_seed42", 0) > 2)
+    run_id = replace(DIGITS, activation=moment).run_id
+    wait_until(process, lambda: saved_epochs(out).get(run_id, 0) > 2)
     os.killpg(process.pid, signal.SIGINT)  # a terminal tells all processes
     output, _ = process.communicate()
     for _ in range(100):
