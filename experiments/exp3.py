@@ -25,7 +25,7 @@ from sweep import checkpoint_path, connect, run_all, run_on_cluster, stack_size,
 from nnlite import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, SCHEDULERS, Config, select_device
 from nnlite.backend import DEVICES, Device
 from nnlite.config import hidden_name
-from nnlite.datasets import DATASETS, Dataset, load
+from nnlite.datasets import DATASETS, Dataset, load, load_file
 from nnlite.files import write_text
 
 AXES = ("activation", "optimizer", "lr", "scheduler", "seed", "batch_size", "init", "depth",
@@ -152,6 +152,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     same.add_argument("--data-dir", metavar="DIR",
                       help="folder with the four Fashion-MNIST files, .gz or unpacked; the "
                       "variable NNLITE_DATA does the same")
+    same.add_argument("--data-file", metavar="FILE",
+                      help="other data: an .npz file with x_train, y_train, x_test and y_test")
     how = parser.add_argument_group("how to run it")
     how.add_argument("--device", choices=DEVICES, default="auto",
                      help="auto: the GPU if CuPy is installed and one answers; numba: the CPU, "
@@ -384,7 +386,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def prepare(args: argparse.Namespace) -> tuple:
-    """Return all that train_sweep needs besides args; or the logs and the sweep to show, if that is all.
+    """Return all that train_sweep needs besides args, or the logs and the sweep to show again.
 
     Raises ValueError or RuntimeError, with one sentence, before anything is written.
     """
@@ -397,7 +399,12 @@ def prepare(args: argparse.Namespace) -> tuple:
     grid(args)  # raises for a bad value
     if args.dataset == "digits" and args.data_dir:
         raise ValueError(f"--data-dir {args.data_dir} is for Fashion-MNIST, not for the digits")
-    data = load(args.dataset, args.data_dir, progress=True)
+    if args.data_file:
+        if args.dataset != "auto" or args.data_dir:
+            raise ValueError("--data-file is data of your own: leave --dataset and --data-dir out")
+        data = load_file(args.data_file)
+    else:
+        data = load(args.dataset, args.data_dir, progress=True)
     client = args.cluster and connect(args.cluster, args.jobs or joblib.cpu_count())
     check_writable(args.out)
     return data, device, client

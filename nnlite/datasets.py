@@ -135,6 +135,48 @@ def load(
     )
 
 
+def load_file(path: str | os.PathLike) -> Dataset:
+    """Return the data set in an .npz file with the arrays x_train, y_train, x_test and y_test.
+
+    x: numbers, (N, ...), of which each sample is read as a row; what is not uint8 already is mapped
+    onto 0..255, from the least to the greatest number of x_train. y: integers from 0 on. An array
+    of names `classes` may be there too. Raises DataError if the file cannot be used.
+    """
+    path = Path(path)
+    try:
+        with np.load(path) as file:  # which by itself refuses anything that could be executed
+            arrays = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}") from None
+    except Exception as error:  # a damaged file can raise nearly any
+        raise DataError(f"{path} is no readable .npz file ({error!s:.200})") from None
+    if missing := [name for name in ARRAYS if name not in arrays]:
+        raise DataError(f"{path} lacks {', '.join(missing)}: it must hold {', '.join(ARRAYS)}")
+    y_train, y_test = (arrays[name].ravel() for name in ("y_train", "y_test"))
+    x_train, x_test = (arrays[name] for name in ("x_train", "x_test"))
+    for x in (x_train, x_test):
+        if x.dtype.kind not in "biuf" or x.ndim < 2 or not x.size or not np.isfinite(x).all():
+            raise DataError(f"{path}: x must be finite numbers of shape (N, ...), N at least 1")
+    low, high = float(x_train.min()), float(x_train.max())
+
+    def pixels(x: np.ndarray) -> np.ndarray:
+        if x_train.dtype != np.uint8 or x.dtype != np.uint8:
+            x = np.rint(255 * (x.astype("float64") - low) / (high - low or 1)).clip(0, 255)
+        return x.reshape(len(x), -1).astype(np.uint8)
+
+    classes = arrays.get("classes")
+    if classes is None:
+        last = max((int(y.max()) for y in (y_train, y_test) if y.dtype.kind in "iu" and y.size),
+                   default=0)  # fmt: skip
+        if last > 9999:
+            raise DataError(f"{path}: a label is {last}; labels are the classes 0, 1, 2, ...")
+        classes = range(last + 1)
+    return Dataset(
+        path.stem, pixels(x_train), y_train, pixels(x_test), y_test,
+        tuple(map(str, classes)), path.name,
+    )  # fmt: skip
+
+
 def _fashion(arrays: list[np.ndarray], source: str) -> Dataset:
     """Put a name to the four arrays."""
     return Dataset("fashion-mnist", *arrays, classes=FASHION_CLASSES, source=source)

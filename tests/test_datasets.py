@@ -688,3 +688,68 @@ def test_import_is_light():
         [sys.executable, "-c", code, *heavy], cwd=root, capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == "[]"
+
+
+# ---- files of one's own
+
+
+def own_arrays(dtype="uint8"):
+    random = np.random.default_rng(0)
+    x = random.integers(0, 256, (30, 4, 4)).astype(dtype)
+    y = np.arange(30) % 3
+    return {"x_train": x[:20], "y_train": y[:20], "x_test": x[20:], "y_test": y[20:]}
+
+
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_a_file_of_one_s_own(tmp_path, write):
+    arrays = own_arrays()
+    write(tmp_path / "mine.npz", **arrays)
+    data = datasets.load_file(tmp_path / "mine.npz")
+    assert (data.name, data.classes, data.source) == ("mine", ("0", "1", "2"), "mine.npz")
+    np.testing.assert_array_equal(data.x_train, arrays["x_train"].reshape(20, 16))
+    np.testing.assert_array_equal(data.y_test, arrays["y_test"])
+
+
+def test_other_numbers_are_mapped_onto_256_levels(tmp_path):
+    arrays = own_arrays("float32")
+    arrays["x_train"][0, 0, :2] = 0, 255
+    expected = arrays["x_train"].reshape(20, 16).copy()
+    for name in ("x_train", "x_test"):
+        arrays[name] = arrays[name] / 255 * 7 - 3
+    arrays["x_test"][0, 0] = -50, 50, -3, 4  # beyond what was seen in training
+    np.savez(tmp_path / "mine.npz", **arrays, classes=["a", "b", "c", "never seen"])
+    data = datasets.load_file(tmp_path / "mine.npz")
+    np.testing.assert_array_equal(data.x_train, expected)
+    assert data.x_test[0, :4].tolist() == [0, 255, 0, 255]
+    assert data.classes == ("a", "b", "c", "never seen")
+
+
+@pytest.mark.parametrize(
+    "change, problem",
+    [
+        ({"x_test": None}, "lacks x_test"),
+        ({"x_train": np.full((20, 16), np.nan)}, "finite numbers"),
+        ({"x_train": np.array([["a"]])}, "finite numbers"),
+        ({"x_train": np.arange(20)}, "finite numbers"),
+        ({"x_test": np.zeros((10, 9), "uint8")}, "same D"),
+        ({"y_train": np.zeros(20)}, "one integer for each"),
+        ({"y_train": np.arange(19)}, "one integer for each"),
+        ({"y_train": np.full(20, -1)}, "must lie in"),
+        ({"y_train": np.full(20, 10**6)}, "a label is 1000000"),
+        ({"x_train": np.array([None] * 20)}, "no readable .npz file"),
+    ],
+)
+def test_unfit_files_are_refused(tmp_path, change, problem):
+    arrays = {k: v for k, v in (own_arrays() | change).items() if v is not None}
+    np.savez(tmp_path / "mine.npz", **arrays)
+    with pytest.raises(datasets.DataError, match=problem):
+        datasets.load_file(tmp_path / "mine.npz")
+
+
+def test_what_is_no_such_file(tmp_path):
+    with pytest.raises(datasets.DataError, match="there is no file"):
+        datasets.load_file(tmp_path / "mine.npz")
+    for content in (b"", b"PK\3\4 but no zip", b"\x93NUMPY"):
+        (tmp_path / "mine.npz").write_bytes(content)
+        with pytest.raises(datasets.DataError, match="no readable .npz file"):
+            datasets.load_file(tmp_path / "mine.npz")
