@@ -11,18 +11,19 @@ import itertools
 import json
 import math
 import os
+from dataclasses import asdict
 from pathlib import Path
 
-from nnlite import Config, Dataset
+from nnlite import ACTIVATIONS, Config, Dataset
 from nnlite.backend import Device
-from nnlite.diagnostics import BINS
+from nnlite.diagnostics import BINS, MOST_WRONG
 from nnlite.files import write_text
-from nnlite.logs import identity, leaves, nested_map, new_log, summarize
+from nnlite.logs import identity, new_log, summarize
+from nnlite.training import PROBE_ROWS
 
 LOG = "training_log.json"
 CHECKPOINT = "checkpoint.npz"
 SWEEP = "sweep.json"
-SERIES = ("train_loss", "val_loss", "val_accuracy", "epoch_time")
 GRADIENT_METRICS = ("mean_abs", "std", "pct_zero", "norm")
 
 
@@ -86,64 +87,169 @@ def read_log(path: Path) -> dict:
 def check_log(log: dict, folder: str) -> None:
     """Raise some exception unless the log is complete, as `train` makes it, and of this folder.
 
-    So nobody after this has to check: numbers are finite, and None only where a run has diverged.
+    So nobody after this has to check: numbers are finite, None stands only where a run has
+    diverged, and counts add up.
     """
-    if log["experiment_id"] != folder:  # figures are drawn into the folder of that name
+    version = log["versions"]["nnlite"]
+    if version.startswith("0.1."):
+        raise ValueError(f"nnlite {version} made it, which measured less than is shown now")
+    config, diverged = Config(**log["config"]), log["diverged"]
+    if not config.run_id == log["experiment_id"] == folder:  # where its figures are drawn
         raise ValueError(f"it is of the run {log['experiment_id']!r:.99}")
-    config, epochs, diverged = log["config"], log["epoch"], log["diverged"]
-    classes = log["dataset"]["classes"]
-    depth = len(config["hidden"]) + 1
-    linears = [f"fc{i + 1}" for i in range(depth)]
-    layers = [f"{kind}{i + 1}" for i in range(depth) for kind in ("fc", "act")][:-1]
-    names = [f"{name}.{kind}" for name in linears for kind in ("weight", "bias")]
-    gradients = {name: log["gradient_stats"][name] for name in names}
-    probe = {name: log["probe"][name] for name in layers}
-    series = [log[key] for key in SERIES] + [log["update_ratio"][name] for name in linears]
-    series += [values[metric] for values in gradients.values() for metric in GRADIENT_METRICS]
-    series += [values for name in layers for values in probe[name].values()]
-    shapes = [nested_map(len, tree) for tree in (log["gradient_stats"], log["probe"])]
+    check_shape(log, shape_of_log(log, config), "log")
 
-    integers = [config["seed"], config["epochs"], *config["hidden"], config["batch_size"]]
-    integers += [log["steps_per_epoch"], *epochs]
-    integers += [diverged["epoch"], diverged["step"]] if diverged else []
-    ends = [log["test_loss"], log["test_accuracy"], *(values[-1] for values in series)]
-    ends += leaves({key: log["initial"][key] for key in ("gradient_stats", "probe")})
-    numbers = [value for values in series for value in values[:-1]]
-    numbers += [value for value in ends if not (diverged and value is None)]
-    rates = [config["learning_rate"], *log["learning_rate"]]
-    texts = [config[key] for key in ("activation", "optimizer", "scheduler", "init")]
-    texts += [log["dataset"][key] for key in ("name", "checksum", "source", "note")] + classes
-    "".join([*texts, log["device"], *log["versions"].values()]).encode()  # raises if one is no text
+    epochs = len(log["epoch"])
+    require(epochs == (diverged["epoch"] if diverged else config.epochs), "epoch")
+    require(log["epoch"] == list(range(1, epochs + 1)), "epoch")
+    require(not diverged or 1 <= diverged["step"] <= log["steps_per_epoch"], "diverged")
+    validations = zip(log["val_confusion"], log["val_accuracy"])
+    samples = {count_samples(*validation) for validation in validations if None not in validation}
+    require(len(samples) <= 1, "val_confusion")
 
-    confusions = [*log["val_confusion"], log["test_confusion"]]
-    confusions = [m for m in confusions if not (diverged and m is None)]
-    integers += [count for matrix in confusions for row in matrix for count in row]
-    counted = [h for end in ("first", "last") for h in log["histograms"][end].items()]
-    integers += [count for _, h in counted for count in h["counts"]]
-    numbers += [h[side] for _, h in counted for side in ("low", "high")]
-    integers += [wrong[key] for wrong in log["most_wrong"] for key in ("row", "label", "predicted")]
-    numbers += [wrong["probability"] for wrong in log["most_wrong"]]
-    pixels = [base64.b64decode(wrong["image"], validate=True) for wrong in log["most_wrong"]]
-    if not (
-        all(type(value) is int for value in integers)
-        and all(type(value) in (int, float) and abs(value) < 1e39 for value in numbers)  # float32
-        and all(type(value) is float and math.isfinite(value) for value in rates)
-        and all(len(values) == len(epochs) for values in (*series, rates[1:], log["val_confusion"]))
-        and list(log["gradient_stats"]) == names
-        and list(log["probe"]) == layers
-        and shapes == [nested_map(lambda _: len(epochs), tree) for tree in shapes]
-        and nested_map(lambda _: 0, log["initial"])
-        == {key: nested_map(lambda _: 0, log[key]) for key in ("gradient_stats", "probe")}
-        and all(len(m) == len(classes) == len(row) for m in confusions for row in m)
-        and all(name in layers and len(h["counts"]) == BINS for name, h in counted)
-        and all(h["low"] < h["high"] for _, h in counted)
-        and all(0 <= w[k] < len(classes) for w in log["most_wrong"] for k in ("label", "predicted"))
-        and all(0 <= w["probability"] <= 1 for w in log["most_wrong"])
-        and all(len(image) == len(pixels[0]) for image in pixels)
-        and epochs == list(range(1, len(epochs) + 1))
-        and len(epochs) == (diverged["epoch"] if diverged else config["epochs"])
-    ):
-        raise ValueError("a number is missing, or something else is in its place")
+    widths = [*config.hidden, len(log["dataset"]["classes"])]
+    for histograms in log["histograms"].values():
+        for name, h in histograms.items():
+            values = min(PROBE_ROWS, *samples) * widths[int(name.strip("fcat")) - 1]
+            require(h["low"] < h["high"] and sum(h["counts"]) == values, f"{name}'s histogram")
+
+    if not diverged:
+        matrix, wrong = log["test_confusion"], log["most_wrong"]
+        tested = count_samples(matrix, log["test_accuracy"])
+        mistakes = tested - sum(row[i] for i, row in enumerate(matrix))
+        probabilities = [1, *(w["probability"] for w in wrong), 0]
+        images = [base64.b64decode(w["image"], validate=True) for w in wrong]
+        require(
+            len(wrong) == min(MOST_WRONG, mistakes) == len({w["row"] for w in wrong})
+            and all(w["row"] < tested for w in wrong)
+            and all(w["label"] != w["predicted"] for w in wrong)
+            and all(matrix[w["label"]][w["predicted"]] > 0 for w in wrong)
+            and probabilities == sorted(probabilities, reverse=True)
+            and all(0 < len(image) == len(images[0]) for image in images),
+            "most_wrong",
+        )
+
+
+def count_samples(confusion: list[list[int]], accuracy: float) -> int:
+    """Return how many samples a confusion matrix counts; it has to agree with the accuracy."""
+    N, correct = sum(map(sum, confusion)), sum(row[i] for i, row in enumerate(confusion))
+    require(N > 0 and abs(accuracy - 100 * correct / N) < 1e-9, "a confusion matrix")
+    return N
+
+
+def require(fits: bool, what: str) -> None:
+    if not fits:
+        raise ValueError(f"{what} does not fit the rest")
+
+
+def shape_of_log(log: dict, config: Config) -> dict:
+    """Return a log as `train` makes it, but in place of each value a function that recognizes one.
+
+    Read from `log` are its length, how many classes there are, and whether the run has diverged.
+    """
+    diverged, epochs, C = log["diverged"], len(log["epoch"]), len(log["dataset"]["classes"])
+    linears = [f"fc{i + 1}" for i in range(len(config.hidden) + 1)]
+    layers = [name for fc in linears for name in (fc, fc.replace("fc", "act"))][:-1]
+    parameters = [f"{fc}.{kind}" for fc in linears for kind in ("weight", "bias")]
+    of_activation = ["gradient_norm", "dead"]
+    if ACTIVATIONS[config.activation].bounds:
+        of_activation.append("saturated")
+    metrics = {name: of_activation if "act" in name else ["gradient_norm"] for name in layers}
+
+    def each_epoch(kind: object) -> list:
+        return [kind] * (epochs - 1) + [nothing if diverged else kind]
+
+    def gradient_stats(kind: object) -> dict:
+        return {name: dict.fromkeys(GRADIENT_METRICS, kind) for name in parameters}
+
+    def probe(kind: object) -> dict:
+        return {name: dict.fromkeys(metrics[name], kind) for name in layers}
+
+    def histograms(measured: bool) -> dict:
+        one = {"low": number, "high": number, "counts": [count] * BINS}
+        return dict.fromkeys(layers, one) if measured else {}
+
+    confusion = [[count] * C] * C
+    mistake = dict.fromkeys(("row", "label", "predicted"), count)
+    mistake |= {"probability": number, "image": text}
+    texts = dict.fromkeys(("name", "checksum", "source"), text)
+    versions = ("nnlite", "python", "numpy", "cupy")[: 4 if "cupy" in log["versions"] else 3]
+    in_the_end = nothing if diverged else number
+    return {
+        "experiment_id": text,
+        "config": dict.fromkeys(asdict(config), anything) | {"learning_rate": decimal},
+        "dataset": texts | {"classes": [text] * C, "note": text},
+        "device": text,
+        "versions": dict.fromkeys(versions, text),
+        "stack": count,
+        "steps_per_epoch": count,
+        "initial": {"gradient_stats": gradient_stats(number), "probe": probe(number)},
+        "diverged": {"epoch": count, "step": count} if diverged else nothing,
+        "epoch": [count] * epochs,
+        "train_loss": each_epoch(number)[:-1] + [number_or_nothing if diverged else number],
+        "val_loss": each_epoch(number),
+        "val_accuracy": each_epoch(number),
+        "val_confusion": each_epoch(confusion),
+        "learning_rate": [decimal] * epochs,
+        "epoch_time": [number] * epochs,
+        "gradient_stats": gradient_stats(each_epoch(number)),
+        "update_ratio": dict.fromkeys(linears, each_epoch(number)),
+        "probe": probe(each_epoch(number)),
+        "histograms": {
+            "first": histograms(not diverged or epochs > 1),
+            "last": histograms(not diverged),
+        },
+        "test_loss": in_the_end,
+        "test_accuracy": in_the_end,
+        "test_confusion": nothing if diverged else confusion,
+        "most_wrong": [] if diverged else [mistake] * len(log["most_wrong"]),
+    }
+
+
+def check_shape(value: object, shape: object, place: str) -> None:
+    """Raise ValueError unless value is made like shape, and its functions accept the leaves.
+
+    Dicts have the same keys in the same order (figures draw layers in that order), lists are
+    equally long.
+    """
+    if isinstance(shape, dict):
+        fits, parts = type(value) is dict and list(value) == list(shape), shape
+    elif isinstance(shape, list):
+        fits, parts = type(value) is list and len(value) == len(shape), range(len(shape))
+    else:
+        fits, parts = shape(value), ()
+    if not fits:
+        raise ValueError(f"{place} is {value!r:.60}")
+    for part in parts:
+        check_shape(value[part], shape[part], f"{place}/{part}")
+
+
+def number(value: object) -> bool:
+    """Can float32 numbers have this norm?"""
+    return type(value) in (int, float) and abs(value) < 1e45
+
+
+def decimal(value: object) -> bool:
+    return type(value) is float and math.isfinite(value)
+
+
+def count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def text(value: object) -> bool:
+    return isinstance(value, str) and value.encode(errors="replace").decode() == value
+
+
+def nothing(value: object) -> bool:
+    return value is None
+
+
+def number_or_nothing(value: object) -> bool:
+    return number(value) or nothing(value)
+
+
+def anything(value: object) -> bool:
+    return True
 
 
 def load_logs(out: Path) -> list[dict]:
