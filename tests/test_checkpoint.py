@@ -218,11 +218,22 @@ def test_a_resumed_run_is_the_undisturbed_one_to_the_bit(tiny, tmp_path, optimiz
     assert without_time(logs) == without_time(train([config], tiny))
 
 
-@pytest.mark.parametrize("epoch", [1, 2, 3, 4])
+@pytest.mark.parametrize("epoch", [0, 1, 2, 3, 4])
 def test_at_any_epoch_and_in_a_stack(tiny, tmp_path, epoch):
     configs = [SMALL, replace(SMALL, seed=1), replace(SMALL, learning_rate=0.1)]
     logs = interrupted(configs, tiny, tmp_path / "checkpoint", epoch)
     assert without_time(logs) == without_time(train(configs, tiny))
+    for log in logs:  # what is measured only at the start, the first epoch and the last
+        assert log["initial"]["probe"]["act1"]["dead"] == 0
+        assert list(log["histograms"]["first"]) == list(log["histograms"]["last"]) != []
+        assert log["histograms"]["first"] != log["histograms"]["last"]
+
+
+def test_the_start_is_looked_at_once(tiny, tmp_path, monkeypatch):
+    looks, look = [], Training.look_at_start
+    monkeypatch.setattr(Training, "look_at_start", lambda self: (looks.append(1), look(self)))
+    interrupted([SMALL], tiny, tmp_path / "checkpoint", 2)
+    assert len(looks) == 1
 
 
 def test_interrupted_after_every_epoch(tiny, tmp_path):

@@ -11,7 +11,16 @@ import pytest
 from nnlite.activations import ACTIVATIONS
 from nnlite.backend import erf, select_device, to_host
 from nnlite.config import Config
+from nnlite.diagnostics import (
+    confusion_matrix,
+    gradient_statistics,
+    histograms,
+    probe_statistics,
+    update_ratios,
+    weights,
+)
 from nnlite.layers import Linear
+from nnlite.logs import leaves
 from nnlite.losses import SoftmaxCrossEntropy
 from nnlite.network import MLP
 from nnlite.optimizers import OPTIMIZERS
@@ -149,6 +158,54 @@ def test_optimizer(gpu, name, seed):
     assert_agree(on_both(gpu, compute, *gradients), rtol=1e-3, atol=2e-7)
 
 
+@pytest.mark.parametrize("scale", [1, 1e-25])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("seed", [1, [1, 2]], ids=["single", "stack"])
+def test_diagnostics(gpu, seed, activation, scale):
+    """Of gradients of usual size, and of such as have vanished: no square of theirs is 0."""
+
+    def compute(xp, x, dlogits):
+        model = MLP([20, 9, 8, 5], activation, seed=seed, xp=xp)
+        model.theta[...] *= 3
+        model.forward(x)
+        model.backward(dlogits)
+        before = weights(model)
+        model.theta[...] += model.dtheta
+        tree = {
+            "gradients": gradient_statistics(model),
+            "ratios": update_ratios(before, weights(model)),
+            "probe": probe_statistics(model),
+        }
+        counted.append(histograms(model))
+        return leaves(tree)
+
+    counted, lead = [], () if seed == 1 else (2,)
+    dlogits = scale * normal(*lead, 33, 5, seed=1)
+    pairs = on_both(gpu, compute, normal(*lead, 33, 20), dlogits.astype("float32"))
+    assert_agree(pairs, rtol=1e-4, atol=1e-6 * scale)
+    assert all(np.isfinite(on_device).all() for on_device, _ in pairs)
+    on_host, on_device = counted
+    for found, wanted in zip(on_device, on_host, strict=True):
+        assert list(found) == list(wanted) == ["fc1", "act1", "fc2", "act2", "fc3"]
+        for name, h in wanted.items():
+            ends = [found[name]["low"], found[name]["high"]]
+            np.testing.assert_allclose(ends, [h["low"], h["high"]], rtol=1e-4, atol=1e-6 * scale)
+            # a number next to an edge may fall to either side
+            assert np.abs(np.subtract(found[name]["counts"], h["counts"])).sum() <= 8
+
+
+@pytest.mark.parametrize("label_dtype", ["uint8", "int64"])
+@pytest.mark.parametrize("lead", [(), (3,)], ids=["single", "stack"])
+def test_confusion_matrix(gpu, lead, label_dtype):
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 10, (*lead, 500)).astype(label_dtype)
+    predicted = random.integers(0, 10, (*lead, 500))
+    compute = lambda xp, y, p: [confusion_matrix(y, p, 10)]  # noqa: E731
+    ((on_device, on_host),) = on_both(gpu, compute, labels, predicted)
+    np.testing.assert_array_equal(on_device, on_host)
+    assert on_device.sum() == labels.size
+
+
 CONFIG = Config(epochs=2, batch_size=64)
 
 
@@ -160,9 +217,26 @@ def assert_same_run(on_device, on_host):
     for key in ("val_accuracy", "test_accuracy"):
         np.testing.assert_allclose(on_device[key], on_host[key], atol=4, err_msg=key)
     for name, statistics in on_host["gradient_stats"].items():
-        for metric in ("mean_abs", "std"):
+        for metric in ("mean_abs", "std", "norm"):
             found, wanted = on_device["gradient_stats"][name][metric], statistics[metric]
             np.testing.assert_allclose(found, wanted, rtol=2e-2, err_msg=f"{name} {metric}")
+    for name, values in on_host["probe"].items():
+        assert list(on_device["probe"][name]) == list(values)
+        found, wanted = on_device["probe"][name]["gradient_norm"], values["gradient_norm"]
+        np.testing.assert_allclose(found, wanted, rtol=2e-2, err_msg=name)
+    for name, wanted in on_host["update_ratio"].items():
+        np.testing.assert_allclose(on_device["update_ratio"][name], wanted, rtol=2e-2)
+    for found, wanted in zip(on_device["val_confusion"], on_host["val_confusion"], strict=True):
+        assert np.abs(np.subtract(found, wanted)).sum() <= 2  # one image
+    for kind, metric in (("gradient_stats", "norm"), ("probe", "gradient_norm")):
+        found, wanted = (
+            [values[metric] for values in log["initial"][kind].values()]
+            for log in (on_device, on_host)
+        )
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, err_msg=f"initial {kind}")
+    for end in ("first", "last"):
+        counted = [sum(h["counts"]) for h in on_host["histograms"][end].values()]
+        assert [sum(h["counts"]) for h in on_device["histograms"][end].values()] == counted
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

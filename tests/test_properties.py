@@ -14,12 +14,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.special import log_softmax, logsumexp, softmax
+from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
 from test_optimizers import BY_HAND, parameters, step
 
 import nnlite
 from nnlite import MLP, Linear, SoftmaxCrossEntropy
 from nnlite.activations import ACTIVATIONS
 from nnlite.datasets import DataError, parse_idx
+from nnlite.diagnostics import BINS, histogram, most_wrong
 from nnlite.files import read_arrays, write_arrays
 from nnlite.logs import append_epoch, to_host_together
 from nnlite.network import INITIALIZERS
@@ -211,10 +213,13 @@ def test_every_sample_counts_once_whatever_the_batch_size(N, batch_size, rows, s
     assert_close(losses, [part.mean() for part in parts], 1e-9)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nnlite.training.EVALUATION_ROWS", rows)
-        measured = evaluate(model, SoftmaxCrossEntropy(), images, labels, order)
+        measured, found = evaluate(model, SoftmaxCrossEntropy(), images, labels, order)
+    assert_close(found, logits, 1e-13)
     assert measured["loss"] == pytest.approx(each.mean(), rel=1e-9)
-    correct = (logits.argmax(axis=-1) == labels[order]).mean()
-    assert measured["accuracy"] == pytest.approx(100 * correct)
+    predicted = logits.argmax(axis=-1)
+    assert measured["accuracy"] == pytest.approx(100 * (predicted == labels[order]).mean())
+    confusion = sklearn_confusion_matrix(labels[order], predicted, labels=range(3))
+    np.testing.assert_array_equal(measured["confusion"], confusion)
 
 
 # ---- optimizers and schedules
@@ -285,8 +290,10 @@ def test_what_is_not_finite_is_divergence_never_nan(losses, measured, place, bad
     loss, accuracy, gradient = measured
     statistics = {"fc1.weight": {"mean_abs": gradient}}
     record = {"val_loss": loss, "val_accuracy": accuracy, "gradient_stats": statistics}
+    record["val_confusion"] = np.arange(8.0).reshape(2, 2, 2)
     records = to_host_together(record, 2)
-    names = ("epoch", "train_loss", "val_loss", "val_accuracy", "learning_rate", "epoch_time")
+    names = ("epoch", "train_loss", "val_loss", "val_accuracy", "val_confusion", "learning_rate",
+             "epoch_time")  # fmt: skip
     logs = [dict.fromkeys(names) | {"diverged": None, "gradient_stats": {}} for _ in range(2)]
     for log, numbers, steps in zip(logs, records, ([1.0], losses), strict=True):
         log |= {name: [] for name in names}
@@ -298,7 +305,43 @@ def test_what_is_not_finite_is_divergence_never_nan(losses, measured, place, bad
     diverged = bool(bad_steps) or place is not None
     assert logs[1]["diverged"] == ({"epoch": 1, "step": step_of_divergence} if diverged else None)
     assert (logs[1]["val_accuracy"] == [None]) == diverged
+    assert logs[0]["val_confusion"] == [[[0, 1], [2, 3]]]
+    assert logs[1]["val_confusion"] == ([None] if diverged else [[[4, 5], [6, 7]]])
     assert (logs[1]["train_loss"] == [None]) == bool(bad_steps)
+
+
+# ---- diagnostics
+
+
+@for_all
+@given(finite_arrays(3e38, hnp.array_shapes(min_dims=1, max_dims=3, max_side=6)))
+def test_histograms_count_everything_once(values):
+    """Of float32 numbers, as training has them, however large or close together."""
+    values = values.astype("float32")
+    found = histogram(values)
+    json.dumps(found, allow_nan=False)
+    assert found["low"] < found["high"] and len(found["counts"]) == BINS
+    assert min(found["counts"]) >= 0 and sum(found["counts"]) == values.size
+    if values.min() < values.max():  # so few numbers have no outliers
+        assert (found["low"], found["high"]) == (values.min(), values.max())
+
+
+@for_all
+@given(batches(1e30))
+def test_most_wrong_is_all_that_is_wrong_or_the_worst_of_it(batch):
+    logits, labels = batch
+    logits, labels = logits.reshape(-1, logits.shape[-1]), labels.ravel()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = most_wrong(logits, labels, np.zeros((len(labels), 4), np.uint8))
+    json.dumps(found, allow_nan=False)
+    probabilities = softmax(logits.astype("float64"), axis=-1).max(axis=-1)
+    rows = [w["row"] for w in found]
+    wrong = logits.argmax(axis=-1) != labels
+    assert len(set(rows)) == len(rows) == min(16, wrong.sum()) and wrong[rows].all()
+    listed = [w["probability"] for w in found]
+    assert listed == pytest.approx(probabilities[rows]) and listed == sorted(listed, reverse=True)
+    assert listed == pytest.approx(sorted(probabilities[wrong], reverse=True)[:16])
 
 
 # ---- files
