@@ -17,16 +17,16 @@ const state = {
 };
 data.cells.forEach((cell, k) => cell.shown && state.cells.add(k));
 
-const MEASURES = [
-  { label: "mean |gradient| of the weights (nats)", digits: 2 },
-  { label: "|dL/dz|, Euclidean norm (nats)", digits: 2 },
-  { label: "|update| / |weight| of an epoch's last step", digits: 2 },
+const MEASURES = [  // in the order of flows() in report.py
+  "mean |gradient| of the weights (nats)",
+  "|dL/dz|, Euclidean norm (nats)",
+  "|update| / |weight| of an epoch's last step",
 ];
 
-// How numbers become heights, as in the figures: accuracies in % by the log of their errors.
+// How numbers become heights, and back, as in the figures: accuracies in % by the log of their errors.
 const SCALES = {
-  log: (v) => Math.log(Math.max(v, 1e-30)),
-  errors: (v) => -Math.log(Math.max(101 - v, 0.5)),
+  log: [(v) => Math.log(Math.max(v, 1e-30)), Math.exp],
+  errors: [(v) => -Math.log(Math.max(101 - v, 0.5)), (h) => 101 - Math.exp(-h)],
 };
 
 function ticks(scale, low, high) {
@@ -53,7 +53,8 @@ function ticks(scale, low, high) {
 
 function short(value) {
   const size = Math.abs(value);
-  return size && (size < 1e-3 || size >= 1e5) ? value.toExponential(0) : String(+value.toPrecision(3));
+  const text = size && (size < 1e-3 || size >= 1e5) ? value.toExponential() : String(+value.toPrecision(3));
+  return text.replace("-", "−");  // a true minus
 }
 
 function svg(name, attributes = {}, parent = null, text = "") {
@@ -65,16 +66,17 @@ function svg(name, attributes = {}, parent = null, text = "") {
 }
 
 // Draw curves into an element. series: [{cell, mean, half}], a number per x, null where there is none.
-function draw(host, { label, xs, xLabel, scale, digits, range, series, at, choose }) {
-  const width = Math.max(host.clientWidth, 240), height = width < 520 ? 270 : 330;
-  const left = 58, right = width - 12, top = 12, bottom = height - 40;
+function draw(host, { label, xs, xLabel, scale, range, series, at, choose }) {
+  const width = Math.max(host.clientWidth, 240), height = width < 520 ? 290 : 350;
+  const left = 58, right = width - 12, top = 34, bottom = height - 40;
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
   host.replaceChildren(root);
   if (!range) {
     svg("text", { x: left, y: 60 }, root, "Nothing to show: choose some cells.");
     return;
   }
-  const up = SCALES[scale];
+  svg("text", { x: 4, y: 14 }, root, label);
+  const [up, down] = SCALES[scale];
   const room = 0.06 * (up(range[1]) - up(range[0])) || 0.1;
   const low = up(range[0]) - room, high = up(range[1]) + room;
   const y = (v) => bottom - ((up(v) - low) / (high - low)) * (bottom - top);
@@ -82,7 +84,7 @@ function draw(host, { label, xs, xLabel, scale, digits, range, series, at, choos
   const x = (k) => left + inner + (k * (right - left - 2 * inner)) / Math.max(xs.length - 1, 1);
   const inside = (v) => Math.min(Math.max(y(v), top - 400), bottom + 400);
 
-  for (const value of ticks(scale, range[0], range[1])) {
+  for (const value of ticks(scale, down(low), down(high))) {
     svg("path", { d: `M${left} ${y(value)}H${right}`, class: "grid" }, root);
     svg("text", { x: left - 8, y: y(value) + 4, "text-anchor": "end" }, root, short(value));
   }
@@ -129,7 +131,7 @@ function draw(host, { label, xs, xLabel, scale, digits, range, series, at, choos
 }
 
 // Write the values at one x below the chart, the highest first.
-function readOut(host, title, at, series, digits, format) {
+function readOut(host, title, at, series, format) {
   host.replaceChildren();
   if (at === null) return;
   host.append(Object.assign(document.createElement("b"), { textContent: title }));
@@ -137,17 +139,14 @@ function readOut(host, title, at, series, digits, format) {
   known.sort((a, b) => b.mean[at] - a.mean[at]);
   for (const { cell, mean, half, swatch } of known) {
     const entry = document.createElement("span");
-    const interval = half[at] === null ? "" : ` ± ${format(half[at], digits)}`;
+    const interval = half[at] === null ? "" : ` ± ${format(half[at])}`;
     const value = document.createElement("strong");
-    value.textContent = format(mean[at], digits);
+    value.textContent = format(mean[at]);
     entry.append(swatch.cloneNode(true), ` ${cell.name} `, value, interval);
     host.append(entry);
   }
   if (!known.length) host.append(" no values");
 }
-
-const fixed = (value, digits) => value.toFixed(digits);
-const scientific = (value, digits) => value.toExponential(digits);
 
 // Smallest and largest mean, of what a log axis can show, up to a ceiling.
 function rangeOf(rows, scale, ceiling) {
@@ -168,11 +167,11 @@ function drawCurves(shown) {
     choose: (k) => set({ epoch: k + 1 }),
   });
   $("#curves").setAttribute("aria-label", `${metric.label}; arrow keys read the values`);
-  readOut($("#curves-values"), `epoch ${data.epochs[at]}`, at, series, metric.digits, fixed);
+  readOut($("#curves-values"), `epoch ${data.epochs[at]}`, at, series, (v) => v.toFixed(metric.digits));
 }
 
 function drawFlow(shown) {
-  const measure = MEASURES[state.measure];
+  const label = MEASURES[state.measure];
   const column = (rows, k) => data.layers.map((_, layer) => rows[layer]?.[k] ?? null);
   const series = shown.map((entry) => {
     const { mean, half } = entry.cell.flows[state.measure];
@@ -181,13 +180,13 @@ function drawFlow(shown) {
   // The same axis in all epochs: otherwise nothing would be seen to move.
   const range = rangeOf(shown.flatMap(({ cell }) => cell.flows[state.measure].mean), "log", null);
   draw($("#flow"), {
-    ...measure, xs: data.layers, xLabel: "layer", scale: "log", range, series, at: state.layer,
+    label, xs: data.layers, xLabel: "layer", scale: "log", range, series, at: state.layer,
     choose: (k) => set({ layer: k }),
   });
-  $("#flow").setAttribute("aria-label", `${measure.label}; arrow keys read the values of a layer`);
-  const title = `${data.layers[state.layer]}`;
-  readOut($("#flow-values"), title, state.layer, series, measure.digits, scientific);
+  $("#flow").setAttribute("aria-label", `${label}; arrow keys read the values of a layer`);
   const name = state.epoch ? String(data.epochs[state.epoch - 1]) : "0, before training";
+  const title = `${data.layers[state.layer]}, epoch ${name}`;
+  readOut($("#flow-values"), title, state.layer, series, (v) => v.toExponential(1).replace("-", "−"));
   $("#epoch").value = state.epoch;
   $("#epoch").setAttribute("aria-valuetext", `epoch ${name}`);
   $("#epoch-value").textContent = name;
@@ -346,7 +345,19 @@ function startPrinting() {
   addEventListener("afterprint", () => opened.forEach((part) => (part.open = false)));
 }
 
+// Boxes that scroll can be focused, but only if there is anything to scroll.
+function startScrollers() {
+  const watch = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      const { scrollWidth, clientWidth, scrollHeight, clientHeight } = target;
+      target.tabIndex = scrollWidth > clientWidth || scrollHeight > clientHeight ? 0 : -1;
+    }
+  });
+  $$(".scroll").forEach((box) => watch.observe(box));
+}
+
 startExplorer();
+startScrollers();
 startTables();
 startMistakes();
 startCopy();

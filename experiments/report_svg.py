@@ -1,4 +1,4 @@
-"""matplotlib's figures as SVG inside an HTML page: text stays text, colours follow the page's theme.
+"""matplotlib's figures as SVG inside a page: text stays text, colours follow the page's theme.
 
 Colours are replaced by CSS variables with one value for a light page and one for a dark page. Black
 and white become the page's ink and paper, and greys their mixtures; other colours stay as they are,
@@ -62,7 +62,7 @@ class Palette:
         self.used: dict[str, tuple[str, float]] = {}  # variable -> colour, its least contrast
 
     def shape(self, color: str) -> str:
-        """Return the CSS for a line or an area of the colour "#rrggbb"; light pages show just it."""
+        """Return the CSS for a line or area of the colour "#rrggbb"; light pages show just it."""
         return self._variable("c", color.lower(), SHAPE_CONTRAST)
 
     def text(self, color: str) -> str:
@@ -83,11 +83,14 @@ class Palette:
 
 
 def inline_svg(figure: Figure, name: str, alternative: str, palette: Palette) -> str:
-    """Return the figure as an <svg> element.
+    """Return the figure as an <svg> element, without its title, for which the page has headings.
 
     name: a prefix of the ids in it, so that those of several figures on a page differ.
     alternative: what a screen reader says in its place.
     """
+    width, height = 72 * figure.get_size_inches()
+    above = height - figure._suptitle.get_window_extent().y0 * 72 / figure.dpi
+    figure._suptitle.set_visible(False)
     figure.patch.set_visible(False)
     for ax in figure.axes:
         if any(isinstance(artist, QuadMesh) for artist in ax.collections):
@@ -105,7 +108,8 @@ def inline_svg(figure: Figure, name: str, alternative: str, palette: Palette) ->
     _clean(root, name, used, palette)
     for attribute in ("width", "height", "version"):
         root.attrib.pop(attribute, None)
-    root.attrib.update({"role": "img", "aria-label": alternative})
+    box = f"0 {above:.0f} {width:g} {height - above:g}"
+    root.attrib.update({"viewBox": box, "role": "img", "aria-label": alternative})
     return ElementTree.tostring(root, encoding="unicode")
 
 
@@ -117,8 +121,8 @@ def _clean(element, name: str, used: set[str], palette: Palette | None) -> None:
         palette = None
     if identity in used:
         own["id"] = f"{name}-{identity}"
-    if XLINK in own:
-        own["href"] = own.pop(XLINK).replace("#", f"#{name}-")
+    if XLINK in own:  # an element of this figure, or the data of an image
+        own["href"] = re.sub("^#", f"#{name}-", own.pop(XLINK))
     for key, value in own.items():
         if key == "clip-path":
             own[key] = value.replace("#", f"#{name}-")

@@ -78,7 +78,9 @@ class Browser:
     def call(self, method: str, path: str, **body):
         """Send a command; return its value. RuntimeError with the driver's words if it fails."""
         data = json.dumps(body).encode() if method == "POST" else None
-        request = Request(self.url + path, data, {"Content-Type": "application/json"}, method=method)
+        request = Request(
+            self.url + path, data, {"Content-Type": "application/json"}, method=method
+        )
         try:
             with self.opener.open(request, timeout=60) as answer:
                 return json.load(answer)["value"]
@@ -106,7 +108,9 @@ class Browser:
         self.call("POST", f"/element/{self.find(selector)}/value", text=text)
 
     def texts(self, selector: str) -> list[str]:
-        script = "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent.trim())"
+        script = (
+            "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent.trim())"
+        )
         return self.run(script, selector)
 
     def cdp(self, command: str, **parameters):
