@@ -107,6 +107,7 @@ def check_log(log: dict, folder: str) -> None:
     require(len(samples) <= 1, "val_confusion")
 
     widths = [*config.hidden, len(log["dataset"]["classes"])]
+    require(widths[-1] > 0, "classes")
     for histograms in log["histograms"].values():
         for name, h in histograms.items():
             values = min(PROBE_ROWS, *samples) * widths[int(name.strip("fcat")) - 1]

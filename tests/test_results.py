@@ -11,7 +11,8 @@ import pytest
 import results
 from test_files import damaged, little_memory
 
-from nnlite import Config
+from nnlite import Config, training
+from nnlite.activations import ACTIVATIONS
 from nnlite.backend import select_device
 from nnlite.logs import summarize
 from nnlite.training import train
@@ -20,6 +21,7 @@ CPU = select_device("cpu")
 CONFIG = Config(hidden=(6, 5), epochs=3, batch_size=64)
 RUN = CONFIG.run_id
 WILD = replace(CONFIG, optimizer="sgd", learning_rate=1e6)
+LATER = replace(WILD, activation="leaky_relu", learning_rate=10)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,14 @@ def log(text):
 def diverged_text(tiny):
     (log,) = train([WILD], tiny)
     assert log["diverged"]
+    return json.dumps(log)
+
+
+@pytest.fixture(scope="module")
+def later_text(tiny):
+    """The log of a run that has diverged after a first epoch in which it had not."""
+    (log,) = train([LATER], tiny)
+    assert log["diverged"]["epoch"] > 1
     return json.dumps(log)
 
 
@@ -226,6 +236,193 @@ def test_logs_that_are_not_whole_are_refused(text, saved):
         edited(log, place, value)
         path.write_text(json.dumps(log))
         assert_refused(path, (place, value))
+
+
+def places(tree, path=""):
+    """The path of everything in a log; of each list only the first and the last entry."""
+    if isinstance(tree, list) and tree:
+        keys = sorted({0, len(tree) - 1})
+    else:
+        keys = tree if isinstance(tree, dict) else ()
+    for key in keys:
+        yield (place := f"{path}{key}")
+        yield from places(tree[key], f"{place}/")
+
+
+@pytest.mark.parametrize("value", [..., None, [], {}, True, float("nan")], ids=repr)
+@pytest.mark.parametrize("which", ["whole", "diverged"])
+def test_nothing_can_be_missing_or_of_another_kind(text, later_text, tmp_path, which, value):
+    sound = text if which == "whole" else later_text
+    unchanged = json.loads(sound)
+    path = tmp_path / unchanged["experiment_id"] / "training_log.json"
+    path.parent.mkdir()
+    tried = 0
+    for place in places(unchanged):
+        log = json.loads(sound)
+        edited(log, place, value)
+        if log != unchanged:  # None and {} have their place in a run that has diverged
+            path.write_text(json.dumps(log))
+            assert_refused(path, (place, value))
+            tried += 1
+    assert tried > (300 if which == "whole" else 200)
+
+
+def changed(log, path, change):
+    *parents, key = [int(part) if part.isdecimal() else part for part in path.split("/")]
+    for part in parents:
+        log = log[part]
+    log[key] = change(log[key])
+
+
+CHANGES = {
+    "one image more": ("val_confusion/1/3/4", lambda count: count + 1),
+    "one image more in the test": ("test_confusion/3/4", lambda count: count + 1),
+    "one image right instead of wrong": ("test_confusion/0", lambda row: [sum(row)] + [0] * 9),
+    "one epoch with other images": (
+        "val_confusion/0", lambda rows: [[2 * count for count in row] for row in rows]),
+    "no images": ("val_confusion/2", lambda rows: [[0] * 10 for _ in rows]),
+    "fewer than none": ("test_confusion/0", lambda row: [row[0], -1, sum(row[1:]) + 1] + [0] * 7),
+    "counts with a point": ("val_confusion/0/0/0", float),
+    "nine true classes": ("val_confusion/0", lambda rows: rows[:9]),
+    "nine predicted classes": ("test_confusion/9", lambda row: row[:9]),
+    "eleven classes": ("dataset/classes", lambda names: [*names, "coat"]),
+    "another accuracy": ("val_accuracy/1", lambda accuracy: accuracy + 0.1),
+    "another test accuracy": ("test_accuracy", lambda accuracy: accuracy - 2),
+    "39 bins": ("histograms/first/act1/counts", lambda counts: counts[1:]),
+    "41 bins": ("histograms/last/fc3/counts", lambda counts: [*counts, 0]),
+    "a number not counted": (
+        "histograms/first/fc2/counts", lambda counts: [sum(counts) - 1] + [0] * 39),
+    "a number counted twice": (
+        "histograms/last/act2/counts", lambda counts: [sum(counts) + 1] + [0] * 39),
+    "a negative count": (
+        "histograms/last/act2/counts", lambda counts: [-1, sum(counts) + 1] + [0] * 38),
+    "a range from high to low": ("histograms/first/act1/low", lambda low: low + 1e9),
+    "a range of nothing": ("histograms/first/fc1", lambda h: h | {"low": h["high"]}),
+    "a histogram less": ("histograms/first", lambda h: {"fc1": h["fc1"]}),
+    "a histogram of another layer": ("histograms/last", lambda h: h | {"act3": h["act2"]}),
+    "a layer more": ("probe", lambda probe: probe | {"act3": probe["act2"]}),
+    "a layer too much at the start": ("initial/probe", lambda probe: probe | {"fc4": {}}),
+    "layers in another order": ("probe", lambda probe: dict(reversed(probe.items()))),
+    "relu saturated": ("probe/act1", lambda values: values | {"saturated": values["dead"]}),
+    "a parameter more": ("gradient_stats", lambda g: g | {"fc4.bias": g["fc3.bias"]}),
+    "one epoch more": ("update_ratio/fc2", lambda values: [*values, 0.1]),
+    "one epoch less": ("probe/fc1/gradient_norm", lambda values: values[1:]),
+    "a series at the start": ("initial/probe/fc1/gradient_norm", lambda value: [value]),
+    "epochs from 0": ("epoch", lambda epochs: [epoch - 1 for epoch in epochs]),
+    "a mistake less": ("most_wrong", lambda wrong: wrong[:-1]),
+    "a mistake twice": ("most_wrong", lambda wrong: [wrong[0], *wrong[:-1]]),
+    "the worst in the end": ("most_wrong", lambda wrong: wrong[::-1]),
+    "no mistake": ("most_wrong/0", lambda wrong: wrong | {"predicted": wrong["label"]}),
+    "a mistake that nobody counted": (
+        "most_wrong/0", lambda wrong: wrong | {"label": wrong["predicted"], "predicted": 0}),
+    "a row beyond the last": ("most_wrong/0/row", lambda _: 50),
+    "a row before the first": ("most_wrong/0/row", lambda _: -1),
+    "an eleventh class": ("most_wrong/0/label", lambda _: 10),
+    "more than certain": ("most_wrong/0/probability", lambda _: 1.5),
+    "less than possible": ("most_wrong/15/probability", lambda _: -0.5),
+    "no base64": ("most_wrong/3/image", lambda image: "*" + image[1:]),
+    "a smaller image": ("most_wrong/3/image", lambda image: image[4:]),
+    "no image": ("most_wrong/3/image", lambda _: ""),
+    "a key more": ("config", lambda config: config | {"dropout": 0.5}),
+    "another run": ("config/batch_size", lambda size: size + 1),
+    "more epochs to come": ("config/epochs", lambda epochs: epochs + 1),
+    "an unknown activation": ("config/activation", lambda _: "swish"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place, change", CHANGES.values(), ids=CHANGES)
+def test_what_does_not_fit_together_is_refused(log, tmp_path, place, change):
+    path = tmp_path / RUN / "training_log.json"
+    results.save_run(log, tmp_path)
+    assert results.read_log(path) == log  # but for the change
+    changed(log, place, change)
+    path.write_text(json.dumps(log))
+    assert_refused(path, place)
+
+
+@pytest.mark.parametrize(
+    "place, change",
+    [
+        ("diverged/step", lambda _: 6),  # an epoch has 5
+        ("diverged/step", lambda _: 0),
+        ("diverged/epoch", lambda epoch: epoch + 1),
+        ("val_loss", lambda values: [*values[:-1], 0.5]),
+        ("val_confusion", lambda values: [*values[:-1], [[0] * 10] * 10]),
+        ("probe/act1/dead", lambda values: [*values[:-1], 0.0]),
+        ("histograms/last", lambda _: {"act1": {"low": 0, "high": 1, "counts": [8] * 40}}),
+        ("test_accuracy", lambda _: 10.0),
+        ("most_wrong", lambda _: [{}]),
+    ],
+)
+def test_a_diverged_run_has_nothing_that_cannot_be(diverged_text, tmp_path, place, change):
+    log = json.loads(diverged_text)
+    changed(log, place, change)
+    path = tmp_path / WILD.run_id / "training_log.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(log))
+    assert_refused(path, place)
+
+
+SOUND = [
+    *[replace(CONFIG, activation=activation, epochs=1) for activation in ACTIVATIONS],
+    replace(CONFIG, hidden=(), init="he"),
+    replace(CONFIG, hidden=(7,) * 6, batch_size=1000, scheduler="cosine"),
+    replace(CONFIG, epochs=30),  # without a mistake
+    WILD,
+    LATER,
+    replace(WILD, learning_rate=1e38, epochs=1, batch_size=1000),  # by the last step
+]
+
+
+@pytest.mark.parametrize("config", SOUND, ids=lambda config: config.run_id)
+def test_whatever_training_makes_is_read(tiny, tmp_path, config):
+    logs = train([config, replace(config, seed=1)], tiny)
+    for log in logs:
+        results.save_run(log, tmp_path)
+    assert results.load_logs(tmp_path) == sorted(logs, key=lambda log: log["experiment_id"])
+
+
+def test_a_run_on_a_gpu_is_read(strict_cupy, tiny, tmp_path):
+    (log,) = train([CONFIG], tiny, select_device("gpu"))
+    results.save_run(log, tmp_path)
+    assert results.load_logs(tmp_path) == [log]
+    assert log["versions"]["cupy"]
+
+
+def test_all_of_a_large_validation_set_is_counted_but_not_probed(tiny, tmp_path, monkeypatch):
+    """The histograms are of 1000 images at most; here, of 20."""
+    for module in (training, results):
+        monkeypatch.setattr(module, "PROBE_ROWS", 20)
+    (log,) = train([CONFIG], tiny)
+    results.save_run(log, tmp_path)
+    assert results.load_logs(tmp_path) == [log]
+    assert sum(log["histograms"]["first"]["fc1"]["counts"]) == 20 * 6
+
+
+def test_a_log_of_the_first_version_is_refused_in_plain_words(log, tmp_path):
+    log["versions"]["nnlite"] = "0.1.0"
+    for key in ("steps_per_epoch", "initial", "val_confusion", "update_ratio", "probe",
+                "histograms", "test_confusion", "most_wrong"):  # fmt: skip
+        del log[key]
+    del log["dataset"]["classes"]
+    path = tmp_path / RUN / "training_log.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(log))
+    with pytest.raises(ValueError) as error:
+        results.load_logs(tmp_path)
+    assert str(error.value) == (
+        f"{path} is not a readable training log (ValueError: nnlite 0.1.0 made it, which measured "
+        "less than is shown now): delete its folder, and run that cell again"
+    )
+
+
+def test_the_message_names_the_place(log, tmp_path):
+    log["probe"]["act1"]["dead"][1] = "none"
+    path = tmp_path / RUN / "training_log.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(log))
+    with pytest.raises(ValueError, match="log/probe/act1/dead/1 is 'none'"):
+        results.read_log(path)
 
 
 def test_divergence_excuses_only_what_cannot_be_measured(diverged_text, tmp_path):
