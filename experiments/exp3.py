@@ -268,17 +268,9 @@ def announce(configs: list[Config], data: Dataset, device: str, where: str, out:
 def draw(logs: list[dict], sweep: dict, out: Path, jobs: int, all_runs: bool) -> int:
     """Draw all figures, several runs at a time; return how many files that made."""
     # Here, because importing matplotlib takes longer than parsing the arguments.
+    import diagnostic_figures
     import figures
-
-    try:
-        import diagnostic_figures
-        import study_figures
-    except ImportError:
-        from types import SimpleNamespace
-
-        nothing = lambda *_: {}
-        diagnostic_figures = SimpleNamespace(run_diagnostics=nothing, grid_diagnostics=nothing)
-        study_figures = SimpleNamespace(study_figures=nothing)
+    import study_figures
 
     def run(log: dict) -> int:
         drawn = figures.run_figures(log) | diagnostic_figures.run_diagnostics(log)
@@ -317,13 +309,17 @@ def print_summary(logs: list[dict]) -> None:
               f"  {s['avg_epoch_time']:7.2f}")  # fmt: skip
 
 
-def print_conclusions(conclusions: dict[str, list[str]]) -> None:
+def print_conclusions(conclusions: dict[str, list[str]]) -> str:
+    """Print what follows from the runs and what does not; return the text."""
+    lines = []
     for heading, key in (("What was found", "found"), ("What it does not show", "not_shown")):
-        if conclusions[key]:
-            print(f"\n{heading}")
+        lines += [heading]
         for sentence in conclusions[key]:
-            print(textwrap.fill(sentence, 98, initial_indent="- ", subsequent_indent="  "))
-    print()
+            lines += [textwrap.fill(f"- {sentence}", 98, subsequent_indent="  ")]
+        lines += [""]
+    text = "\n".join(lines)
+    print(f"\n{text}")
+    return text
 
 
 def shout(note: str) -> None:
@@ -523,15 +519,12 @@ def show(logs: list[dict], sweep: dict, args: argparse.Namespace, started: float
         print_summary(comparable(logs, sweep["tune_seeds"]))
         print(f"\n{drawn} figures, {len(logs)} logs and summary.csv are in {args.out}"
               f" ({time.perf_counter() - started:.0f} s)")  # fmt: skip
-    try:
-        from conclusions import conclude
+    import report  # draws too
+    from conclusions import conclude
 
-        print_conclusions(conclude(sweep["study"], own, sweep["tune_seeds"]))
-        import report
-
-        print(f"see {report.write_report(own, args.out, sweep)}")
-    except ImportError as e:
-        print("TODO", e)
+    found = conclude(sweep["study"], own, sweep["tune_seeds"])
+    write_text(args.out / "conclusions.txt", print_conclusions(found))
+    print(f"see {report.write_report(own, args.out, sweep)}")
     for note in dict.fromkeys(log["dataset"]["note"] for log in logs):
         shout(note)
 
