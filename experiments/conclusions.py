@@ -56,7 +56,8 @@ def plus_minus(mean: float, half: float | None, digits: int) -> str:
     """'2.10 ± 0.31'; with more digits if rounding would hide whether the interval holds 0."""
     if half is None:
         return f"{mean:.{digits}f}"
-    while digits < 6 and f"{abs(mean):.{digits}f}" == f"{half:.{digits}f}":
+    differ = abs(abs(mean) - half) > 1e-6
+    while differ and f"{abs(mean):.{digits}f}" == f"{half:.{digits}f}":
         digits += 1
     return f"{mean:.{digits}f} ± {half:.{digits}f}"
 

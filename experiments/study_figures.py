@@ -92,10 +92,15 @@ def choices(logs: Iterable[dict], key: str) -> list:
     return list(dict.fromkeys(log["config"][key] for log in logs))
 
 
-def seeds_note(groups: Iterable[list[dict]]) -> str:
-    """Say what the points of a figure are the mean of; "" if each is of one seed."""
+def seeds_note(groups: Iterable[list[dict]], dots: bool = True) -> str:
+    """Say what the points of a figure are the mean of; "" if each is of one seed.
+
+    dots: whether two seeds are shown as dots, see `draw_means`.
+    """
     counts = sorted({len(of) for of in groups if of})
     several = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else counts[0]
+    if counts == [2] and dots:
+        return "mean of 2 seeds, which are the dots"
     return f"mean of {several} seeds, 95 % t-interval" if counts[-1] > 1 else ""
 
 
@@ -110,21 +115,26 @@ def log_x(ax: Axes, ticks: Iterable[float], text: str) -> None:
 
 def color_titles(axes: np.ndarray, activations: list[str]) -> None:
     for ax, name in zip(axes, activations, strict=True):
-        ax.set_title(name, color=ACTIVATION_COLORS[name], weight="bold")
+        ax.set_title(name, color=ACTIVATION_COLORS[name], weight="bold", pad=12)
         ax.label_outer()
 
 
 def draw_means(ax: Axes, x: Iterable[float], rows: list[list], **line) -> None:
     """Draw the mean of each row of seeds at its x, in a band that is the t-interval.
 
-    If y is logarithmic, it is the logarithms that are averaged.
+    If y is logarithmic, it is the logarithms that are averaged. The interval of two seeds is 12.7
+    times as wide as the two are apart and would hide the rest: they are drawn as dots instead.
     """
     x, logarithmic = list(x), ax.get_yscale() == "log"
     numbers = table(rows).T
     mean, half = t_interval(np.log10(numbers) if logarithmic else numbers)
     low, middle, high = (10**v if logarithmic else v for v in (mean - half, mean, mean + half))
     ax.plot(x, middle, **line)
-    ax.fill_between(x, low, high, color=line["color"], alpha=0.13, linewidth=0)
+    if len(numbers) == 2:
+        for seed in numbers:
+            ax.plot(x, seed, ".", color=line["color"], markersize=4, alpha=0.6)
+    else:
+        ax.fill_between(x, low, high, color=line["color"], alpha=0.13, linewidth=0)
 
 
 # Differences
@@ -196,7 +206,7 @@ def forest(by_cell: dict[str, list[dict]]) -> Figure | None:
     title = f"Test accuracy against the best cell, {best}"
     figure, ((ax,),) = new_figure(title, logs, size=size, note=note, top=0.95, left=left)
     draw_forest(ax, rows, "percentage points")
-    figure.subplots_adjust(right=1 - 1.6 / size[0])
+    figure.subplots_adjust(right=1 - 1.75 / size[0])
     decided_legend(figure)
     return figure
 
@@ -226,7 +236,7 @@ def schedule_gains(logs: list[dict]) -> Figure | None:
     )
     draw_forest(one, losses, "final training loss (nats)", digits=4)
     draw_forest(other, accuracies, "test accuracy (percentage points)")
-    figure.subplots_adjust(right=1 - 1.6 / size[0], wspace=0.62)
+    figure.subplots_adjust(right=1 - 1.75 / size[0], wspace=0.62)
     decided_legend(figure)
     return figure
 
@@ -262,9 +272,8 @@ def sensitivity(found: dict[str, Tuning], logs: list[dict]) -> Figure:
         for name, t in found.items()
     }
     means = {name: t_interval(table(of).T)[0] for name, of in rows.items()}
-    value_axis(
-        axes[0], f"best validation accuracy {ERRORS}", np.concatenate([*means.values()]), "errors"
-    )
+    everything = table([row for of in rows.values() for row in of])
+    value_axis(axes[0], f"best validation accuracy {ERRORS}", everything, "errors")
     rates = [rate for t in found.values() for rate in t.scores]
     decades = np.arange(np.ceil(np.log10(min(rates))), np.floor(np.log10(max(rates))) + 1)
     for ax in axes:
@@ -327,7 +336,7 @@ def tuned_and_customary(
         1,
         len(activations),
         size,
-        seeds_note(both),
+        seeds_note(both, False),
         left=1.25,
         sharex=True,
         sharey=True,

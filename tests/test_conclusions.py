@@ -54,6 +54,11 @@ def test_rounding_does_not_hide_on_which_side_of_zero_an_interval_ends():
         assert says in text and " 0.30 ± 0.30" not in text and "0.304" in text
 
 
+def test_equal_cells_are_not_given_many_digits():
+    text = found(None, cell(HIGH, optimizer="adam") + cell(HIGH, optimizer="sgd"))
+    assert "is not decided (0.00 ± 0.00 percentage points)" in text
+
+
 def test_one_seed_decides_nothing():
     result = conclude("optimizers", [fake(optimizer="adam", test=89), fake(optimizer="sgd")])
     text = "\n".join(result["found"])
@@ -295,6 +300,8 @@ def test_span_of_the_grid():
     logs = tuned_logs("sgd", 0.1) + tuned_logs("adam", 0.001)
     text = found("learning-rate", logs, [1, 2])
     assert "moves by 6.0 (adam) to 10.0 (sgd) percentage points" in text
+    logs = tuned_logs("sgd", 1.0) + tuned_logs("adam", 0.001)  # 1.0 is an extension
+    assert "to 12.0 (sgd)" in found("learning-rate", logs, [1, 2])
 
 
 # What is not shown
