@@ -179,7 +179,8 @@ def signal(log: dict) -> Figure | None:
     last = np.flatnonzero(np.isfinite(layers).any(axis=0))[-1]
     numbers = np.arange(len(layers)) + 1
     ends = {last: {"label": f"after epoch {last}"}}
-    ends[0] = {"label": "before training", "linestyle": "--", "markerfacecolor": "white"}
+    ends[0] = {"label": "before training", "linestyle": "--", "markerfacecolor": "white",
+               "zorder": 3}  # fmt: skip
     lines = [right.plot(numbers, layers[:, epoch], marker="o", color=GREY, **look)[0]
              for epoch, look in sorted(ends.items())]  # fmt: skip
     right.set(xlabel="layer", xlim=(0.6, len(layers) + 0.4))
@@ -300,7 +301,7 @@ def most_wrong(log: dict) -> Figure | None:
     if not log["most_wrong"]:
         return None
     rows = -(-len(log["most_wrong"]) // 4)
-    size = (8.4, 2.15 * rows + 1.3)
+    size = (8.4, 2.15 * rows + 1.05)
     note = "true class → predicted class, and its probability"
     figure, ((ax,),) = run_figure(log, "Most confidently wrong", size, note, left=0.2, top=0.75)
     figure.subplots_adjust(bottom=0.4 / size[1])
@@ -314,7 +315,7 @@ def most_wrong(log: dict) -> Figure | None:
         text = f"{classes[wrong['label']]} → {classes[wrong['predicted']]}\n"
         text += "> 99.99 %" if p > 0.9999 else f"{100 * p:.2f} %"
         ax.text(x + 0.5, y - 0.04, text, ha="center", fontsize=11)
-    ax.set(xlim=(-0.2, 5.4), ylim=(1.5 * rows - 0.45, -0.4))
+    ax.set(xlim=(-0.2, 5.4), ylim=(1.5 * rows - 0.45, -0.33))
     ax.set_axis_off()
     return figure
 

@@ -77,8 +77,9 @@ def make_log(
         if k < layers and activation in ("sigmoid", "tanh"):
             probe[f"act{k}"]["saturated"] = measured(saturated * k * falling)
     gradients = {
-        f"fc{k}.{part}": {"mean_abs": measured(falling), "pct_zero": measured(zero / falling / k)}
-        for k in range(1, layers + 1) for part in ("weight", "bias")
+        f"fc{k}.{part}": {"mean_abs": measured(falling),
+                          "pct_zero": measured(zero * share / falling / k)}
+        for k in range(1, layers + 1) for part, share in (("weight", 1), ("bias", 0.5))
     }  # fmt: skip
     first = {name: make_histogram(seed=i) for i, name in enumerate(probe)}
     last = {name: make_histogram(-2, 2, seed=100 + i) for i, name in enumerate(probe)}
@@ -445,6 +446,11 @@ def test_dead_zero_and_saturated_of_each_cell_at_the_end():
     assert dead.get_xlim()[0] < 0 and dead.get_xlim() == saturated.get_xlim()
 
 
+def test_a_run_that_diverged_counts_with_its_last_measurement():
+    dead, _ = grid_diagnostics([make_log(dead=3.0, diverged=3)])["units"].axes
+    assert dead.lines[0].get_xdata() == pytest.approx([6.0])
+
+
 def test_what_does_not_occur_has_no_panel():
     logs = [make_log("gelu", dead=0), make_log("elu", dead=0)]
     (ax,) = grid_diagnostics(logs)["units"].axes
@@ -471,6 +477,7 @@ CASES = {
     "usual": [make_log()],
     "one hidden layer": [make_log("tanh", hidden=(8,))],
     "ten hidden layers": [make_log("sigmoid", hidden=(8,) * 10)],
+    "very deep": [make_log("tanh", hidden=(8,) * 16, diverged=2)],
     "depths": [make_log("elu", hidden=(8,) * depth) for depth in (1, 5, 10)],
     "long names": [
         make_log("leaky_relu", "sgd_momentum", rate, "exponential", 123456, hidden=hidden)
