@@ -64,7 +64,7 @@ STUDIES = {
     "learning-rate": study(
         "How much of the difference between optimizers is the learning rate?",
         f"--activation relu sigmoid tanh --optimizer {' '.join(OPTIMIZERS)} "
-        "--tune-seed 1 2 --epochs 10",
+        "--tune-seed 1 2 --epochs 5",
     ),
     "depth": study(
         "How do gradients change on their way through many layers, and what does it cost?",
