@@ -156,7 +156,7 @@ def draw_forest(ax: Axes, rows: list[tuple[str, dict, dict]], text: str, digits:
         ax.text(1.02, y, number, transform=ax.get_yaxis_transform(), va="center")
     ax.axvline(0, color="black", linewidth=1)
     low, high = min(ends), max(ends)
-    if high - low > 10:  # so that differences of tenths and of tens can both be seen
+    if high - low > 20:  # so that differences of tenths and of tens can both be seen
         ax.set_xscale("symlog", linthresh=1, linscale=0.7)
         steps = (1, 10, 100) if low < 0 < high and high > 1 else (1, 3, 10, 30, 100)
         ticks = [t for t in (*(-s for s in reversed(steps)), 0, *steps) if low <= t <= high]
@@ -392,32 +392,29 @@ def gradients_by_layer(logs: list[dict]) -> Figure | None:
     logs = [log for log in logs if len(log["config"]["hidden"]) == deepest]
     title = f"Gradients before the first step, {deepest} hidden layers"
     figure, panels, groups = panels_by_init(title, logs)
-    norms = [table([initial_norms(log) for log in of]).T for of in groups]
-    value_axis(figure.axes[0], "|dL/dz|, log scale", np.concatenate(norms), "log")
     layers = np.arange(1, deepest + 1)
+    norms = [table([initial_norms(log) for log in of]).T for of in groups]
+    theory = []  # np.nan where there is none
     for of, rows in zip(groups, norms, strict=True):
-        config = of[0]["config"]
-        ax, line = panels[config["init"]], look(config)
-        draw_means(
-            ax, layers, rows.tolist(), **{**line, "linestyle": "-"}, marker="o", markersize=5
-        )
-        if factor := theoretical_factor(config["activation"], config["init"]):
-            last = 10 ** np.log10(rows[-1]).mean()
-            ax.plot(
-                layers,
-                last * factor ** (deepest - layers),
-                ":",
-                color="black",
-                linewidth=1.2,
-                zorder=3,
-            )
+        factor = theoretical_factor(of[0]["config"]["activation"], of[0]["config"]["init"])
+        last = 10 ** np.log10(rows[-1]).mean()
+        line = last * factor ** (deepest - layers) if factor else np.full(deepest, np.nan)
+        theory.append(line)
+    heights = np.concatenate([*map(np.ravel, norms), *theory])
+    value_axis(figure.axes[0], "|dL/dz|, log scale", heights, "log")
+    dots = {"marker": "o", "markersize": 5, "linestyle": "-"}  # no optimizer has made a step yet
+    dotted = {"color": "black", "linestyle": ":", "linewidth": 1.2, "zorder": 3}
+    for of, rows, line in zip(groups, norms, theory, strict=True):
+        ax = panels[of[0]["config"]["init"]]
+        draw_means(ax, layers, rows.tolist(), **{**look(of[0]["config"]), **dots})
+        ax.plot(layers, line, **dotted)
         ax.set_xlim(0.5, deepest + 0.5)
         ax.set_xticks(layers[:: 1 + deepest // 6])
         ax.set_xlabel("hidden layer, from the input")
-    theory = Line2D(
-        [], [], color="black", linestyle=":", linewidth=1.2, label="theory (sigmoid,\ntanh: bound)"
-    )
-    legend_right(figure, [*legend_of(logs, linestyle="-"), theory], 0.75)
+    lines = legend_of(logs, linestyle="-")
+    if np.isfinite(theory).any():
+        lines.append(Line2D([], [], **dotted, label="theory (sigmoid,\ntanh: bound)"))
+    legend_right(figure, lines, 0.75)
     return figure
 
 
