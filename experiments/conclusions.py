@@ -123,7 +123,7 @@ def ranking(by_cell: dict[str, Values]) -> list[str]:
     order = ranked(by_cell)
     if len(order) < 3:
         return []
-    listed = ", ".join(f"{name} {mean:.2f} %" for name, mean in order.items())
+    listed = ", ".join(f"{name} ({mean:.2f} %)" for name, mean in order.items())
     pairs = list(combinations(order, 2))
     undecided = [
         f"{a} and {b}"
@@ -269,7 +269,7 @@ def steps_needed(
             never.append(name)
             continue
         mean, half = interval(steps)
-        text = f"{name} {mean:,.0f}" + (f" ± {half:,.0f}" if half else "")
+        text = f"{name}: {mean:,.0f}" + (f" ± {half:,.0f}" if half else "")
         if seconds:
             epochs = [n // log["steps_per_epoch"] for log, n in zip(logs, steps)]
             times = [sum(log["epoch_time"][:n]) for log, n in zip(logs, epochs)]
@@ -281,7 +281,7 @@ def steps_needed(
     end = f"; not reached by every seed: {and_list(the_first_few(never))}" if never else ""
     return [
         f"Steps to {target} % validation accuracy{where}, counted in whole epochs: "
-        f"{', '.join(texts)}{end}."
+        f"{'; '.join(texts)}{end}."
     ]
 
 

@@ -78,7 +78,7 @@ def test_the_ranking_names_what_is_not_decided():
         + cell(LOW, activation="sigmoid")
     )  # fmt: skip
     text = found("activations", logs)
-    assert "relu 90.80 %, gelu 90.80 %, sigmoid 81.00 %" in text
+    assert "relu (90.80 %), gelu (90.80 %), sigmoid (81.00 %)" in text
     assert "2 of the 3 differences are supported, all but relu and gelu" in text
 
 
@@ -185,7 +185,7 @@ def test_schedules_without_none_are_ranked_only():
     logs = [log for log in scheduled((0.2, 0.1, 0.15, 0.3), (88, 89, 88, 87))
             if log["config"]["scheduler"] != "none"]  # fmt: skip
     text = found("schedulers", logs)
-    assert "against no schedule" not in text and "step 89" in text
+    assert "against no schedule" not in text and "step (89.04 %)" in text
 
 
 # Batch sizes
@@ -198,7 +198,7 @@ def test_batch_sizes_with_accuracy_steps_and_seconds():
     assert "batch 8: 90.80 ± 1.04 % in 24,000 steps, 80.0 s" in text
     assert "batch 512: 81.00 ± 1.96 % in 376 steps, 6.0 s" in text
     assert (
-        "Steps to 80 % validation accuracy, counted in whole epochs: batch 512 376 (6.0 s)" in text
+        "Steps to 80 % validation accuracy, counted in whole epochs: batch 512: 376 (6.0 s)" in text
     )
     assert "each may have a better one" in limits("batch-size", logs)
 
