@@ -82,7 +82,7 @@ class Browser:
             self.url + path, data, {"Content-Type": "application/json"}, method=method
         )
         try:
-            with self.opener.open(request, timeout=60) as answer:
+            with self.opener.open(request, timeout=120) as answer:
                 return json.load(answer)["value"]
         except HTTPError as error:
             raise RuntimeError(json.load(error)["value"]["message"]) from None
