@@ -21,6 +21,7 @@ from figures import (
     epoch_axis,
     legend_right,
     new_figure,
+    run_name,
     seeds_note,
     t_interval,
     table,
@@ -116,11 +117,8 @@ def run_diagnostics(log: dict) -> dict[str, Figure]:
 
 def run_figure(log: dict, title: str, size: tuple, note: str = "", **subplots) -> tuple:
     """Return new_figure(...) with the title, the name of the run below it, and its divergence."""
-    c = log["config"]
-    schedule = "" if c["scheduler"] == "none" else f" ({c['scheduler']})"
-    run = f"{c['activation']} + {c['optimizer']}, lr {c['learning_rate']:g}{schedule}"
     note = divergence([log]) or note
-    return new_figure(f"{title}\n{run}, seed {c['seed']}", [log], size=size, note=note,
+    return new_figure(f"{title}\n{run_name(log)}", [log], size=size, note=note,
                       **{"top": 1.05, **subplots})  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from scipy.special import stdtrit  # what scipy.stats.t.ppf calls; scipy.stats takes 1 s to import
 
 from nnlite.activations import ACTIVATIONS
-from nnlite.config import hidden_name
+from nnlite.config import Config, hidden_name
 from nnlite.files import replacing
 from nnlite.logs import summarize
 from nnlite.network import INITIALIZERS
@@ -139,7 +139,9 @@ def new_figure(
     axes = figure.subplots(rows, columns, squeeze=False, **subplots)
     # Margins by hand: matplotlib's automatic layouts draw everything twice to find them.
     figure.subplots_adjust(left / width, 0.9 / height, 1 - 0.2 / width, 1 - top / height, 0.28)
-    figure.suptitle(title, x=0.15 / width, y=1 - 0.12 / height, ha="left", va="top")
+    text = figure.suptitle(title, x=0.15 / width, y=1 - 0.12 / height, ha="left", va="top")
+    too_long = text.get_window_extent().width / ((width - 0.3) * DPI)
+    text.set_fontsize(text.get_fontsize() / max(1, too_long))
 
     datasets = {log["dataset"]["name"]: log["dataset"]["note"] for log in logs}
     warning = "digits, not Fashion-MNIST" if "digits" in datasets else "".join(datasets.values())
@@ -231,12 +233,21 @@ def legend_right(figure: Figure, lines: list[Line2D], top: float, title: str = "
     figure.subplots_adjust(right=1 - (legend.get_window_extent().width / DPI + 0.1) / width)
 
 
+def run_name(log: dict) -> str:
+    """Say what run a figure shows; settings as usual are left out."""
+    c = log["config"]
+    parts = [f"{c['activation']} + {c['optimizer']}", f"lr {c['learning_rate']:g}"]
+    parts += [] if c["scheduler"] == "none" else [c["scheduler"]]
+    parts += [] if c["batch_size"] == Config.batch_size else [f"batch {c['batch_size']}"]
+    parts += [] if c["init"] == Config.init else [c["init"]]
+    parts += [] if tuple(c["hidden"]) == Config.hidden else [f"hidden {hidden_name(c['hidden'])}"]
+    return ", ".join([*parts, f"seed {c['seed']}"])
+
+
 def run_figures(log: dict) -> dict[str, Figure]:
     """Return the figures of one run by name."""
     c, epochs = log["config"], log["epoch"][-1]
-    schedule = "" if c["scheduler"] == "none" else f" ({c['scheduler']})"
-    title = f"{c['activation']} + {c['optimizer']}, lr {c['learning_rate']:g}{schedule}"
-    new = partial(new_figure, f"{title}, seed {c['seed']}", [log], note=divergence([log]))
+    new = partial(new_figure, run_name(log), [log], note=divergence([log]))
     color, style = ACTIVATION_COLORS[c["activation"]], OPTIMIZER_STYLES[c["optimizer"]]
     look = {"color": color, "linestyle": style}
     points = {**look, "marker": "o", "linewidth": 1.2, "markerfacecolor": "white"}
