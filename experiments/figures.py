@@ -12,12 +12,12 @@ from pathlib import Path
 from textwrap import fill
 
 import numpy as np
+from comparisons import t_interval
 from matplotlib import colormaps, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
-from scipy.special import stdtrit  # what scipy.stats.t.ppf calls; scipy.stats takes 1 s to import
 
 from nnlite.activations import ACTIVATIONS
 from nnlite.config import Config, hidden_name
@@ -55,18 +55,6 @@ SCALES = {  # how numbers become heights, and back
     # For accuracies in %: the log of the errors, from 101 so that 100 % has a place too.
     "errors": (lambda v: -np.log(np.maximum(101 - v, 0.5)), lambda h: 101 - np.exp(-h)),
 }
-
-
-def t_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean over axis 0 and the half-width of its 95 % t-interval, leaving NaNs out.
-
-    half-width = t(0.975, n - 1) s / sqrt(n), and NaN where n < 2.
-    """
-    n = np.isfinite(values).sum(axis=0)
-    mean = np.nansum(values, axis=0) / np.where(n > 0, n, np.nan)
-    freedom = np.where(n > 1, n - 1, np.nan)
-    variance = np.nansum((values - mean) ** 2, axis=0) / freedom
-    return mean, stdtrit(freedom, 0.975) * np.sqrt(variance / n)
 
 
 def table(rows: list[list]) -> np.ndarray:
