@@ -6,7 +6,7 @@ import comparisons
 import numpy as np
 import pytest
 from comparisons import cells, differences, interval, measured_factor, theoretical_factor, tunings
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -123,6 +123,7 @@ def test_difference_and_interval_worked_out_by_hand():
 numbers = st.lists(st.floats(10, 99), min_size=2, max_size=5)
 
 
+@settings(deadline=None)
 @given(numbers, st.data())
 def test_differences_agree_with_scipy_s_paired_t_test(a, data):
     b = data.draw(st.lists(st.floats(10, 99), min_size=len(a), max_size=len(a)))
@@ -138,6 +139,7 @@ def test_differences_agree_with_scipy_s_paired_t_test(a, data):
         assert (found["verdict"] == "not decided") == (test.pvalue > 0.05)
 
 
+@settings(deadline=None)
 @given(numbers, st.data())
 def test_luck_that_a_seed_gives_to_both_cells_changes_nothing(a, data):
     b, luck = (data.draw(st.lists(st.floats(1, 40), min_size=len(a), max_size=len(a)))
@@ -147,6 +149,7 @@ def test_luck_that_a_seed_gives_to_both_cells_changes_nothing(a, data):
     assert after["half"] == pytest.approx(before["half"], abs=1e-6)
 
 
+@settings(deadline=None)
 @given(numbers, st.data())
 def test_exchanging_the_cells_exchanges_the_verdict(a, data):
     b = data.draw(st.lists(st.floats(10, 99), min_size=len(a), max_size=len(a)))
