@@ -292,6 +292,8 @@ def test_mathematics_can_be_rendered():
 
 # The exercises, done in a copy of the project.
 
+PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
+
 
 @pytest.fixture
 def copy(tmp_path):
@@ -329,15 +331,15 @@ def test_exercise_swish(copy):
     trained = command(copy, *"experiments/exp3.py --activation swish --optimizer adam "
                       "--dataset digits --epochs 1 --jobs 1".split())  # fmt: skip
     assert trained.returncode == 0 and "swish_adam" in trained.stdout, trained.stderr
-    tests = "-m pytest -q -p no:cacheprovider tests/test_activations.py tests/test_registries.py"
-    incomplete = command(copy, *tests.split())
+    incomplete = command(copy, *PYTEST, "tests/test_registries.py")
     assert incomplete.returncode == 1
     for table in ("FORMULAS", "LIMITS", "AT_ZERO", "TORCH"):
         assert f"entry in test_activations.{table}" in incomplete.stdout
     replace(
         test, "\nevery_activation =", "\n" + solution('FORMULAS["swish"]') + "\nevery_activation ="
     )
-    assert command(copy, *tests.split()).returncode == 0
+    tests = ("tests/test_activations.py", "tests/test_registries.py")
+    assert command(copy, *PYTEST, *tests).returncode == 0
 
 
 def test_exercise_nesterov(copy):
@@ -351,12 +353,12 @@ def test_exercise_nesterov(copy):
     trained = command(copy, *"experiments/exp3.py --activation relu --optimizer nesterov "
                       "--dataset digits --epochs 1 --jobs 1".split())  # fmt: skip
     assert trained.returncode == 0 and "relu_nesterov" in trained.stdout, trained.stderr
-    tests = "-m pytest -q -p no:cacheprovider tests/test_optimizers.py tests/test_registries.py"
-    assert command(copy, *tests.split()).returncode == 1
+    assert command(copy, *PYTEST, "tests/test_registries.py").returncode == 1
     replace(
         test, "\nevery_optimizer =", "\n" + solution('BY_HAND["nesterov"]') + "\nevery_optimizer ="
     )
-    assert command(copy, *tests.split()).returncode == 0
+    tests = ("tests/test_optimizers.py", "tests/test_registries.py")
+    assert command(copy, *PYTEST, *tests).returncode == 0
 
 
 @pytest.mark.parametrize(
