@@ -71,6 +71,7 @@ function draw(host, { label, xs, xLabel, scale, range, series, at, choose }) {
   const left = 58, right = width - 12, top = 34, bottom = height - 40;
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
   host.replaceChildren(root);
+  root.classList.toggle("crowded", series.length > 4);
   if (!range) {
     svg("text", { x: left, y: 60 }, root, "Nothing to show: choose some cells.");
     return;

@@ -84,16 +84,18 @@ def settings(logs: list[dict]) -> dict[str, tuple[str, bool]]:
     configs = [log["config"] for log in in_order(logs)]
     found = {}
     for key in NAMES:
-        texts = [hidden_name(c[key]) if key == "hidden" else say(c[key]) for c in configs]
-        if key == "learning_rate" and key not in varying(configs):
-            texts = [f"{rate} ({c['optimizer']})" for rate, c in zip(texts, configs)]
-        text = ", ".join(dict.fromkeys(texts))
+        values = [c[key] for c in configs]
+        if key == "hidden":
+            values = list(map(hidden_name, values))
+        elif key == "learning_rate" and key not in varying(configs):
+            values = [f"{c[key]:g} ({c['optimizer']})" for c in configs]
+        elif not isinstance(values[0], str):
+            values.sort()
+        text = ", ".join(
+            f"{v:g}" if isinstance(v, float) else str(v) for v in dict.fromkeys(values)
+        )
         found[WORDS.get(key, key)] = text, key in varying(configs)
     return found
-
-
-def say(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def question_of(logs: list[dict], study: str | None) -> str:

@@ -16,6 +16,7 @@ from figures import (
     MAX_LOSS,
     OPTIMIZER_STYLES,
     arrange,
+    square,
     t_interval,
     table,
 )
@@ -171,10 +172,8 @@ def wrong_images(logs: list[dict]) -> list[dict]:
 
 def png(image: dict) -> str:
     """Return the base64 of a PNG file with the pixels of an entry of `most_wrong`."""
-    pixels = np.frombuffer(base64.b64decode(image["image"]), dtype=np.uint8)
-    side = round(len(pixels) ** 0.5)
     file = io.BytesIO()
-    Image.fromarray(pixels.reshape(side, side)).save(file, format="PNG", optimize=True)
+    Image.fromarray(square(image["image"])).save(file, format="PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()
 
 

@@ -18,7 +18,7 @@ CAPTIONS = {
     ),
     "gradient_flow": (
         "The gradient that reaches the weights, a curve per layer. Where the first layers lie far "
-        "below the last, they hardly learn."
+        "below the last, plain sgd hardly moves them; adam and rmsprop scale their steps, and do."
     ),
     "activations": (
         "Solid: the function. Dashed: its derivative, by which each layer multiplies the gradient "
@@ -39,9 +39,9 @@ CAPTIONS = {
         "to follow the gradient; far below, training is slow."
     ),
     "units": (
-        "Dead units put out 0 for every image of a fixed set of 1000, and cannot recover by "
-        "themselves. Zero gradients, the lab sheet's measure, are counted in a single batch, and "
-        "overstate them. Saturated outputs pass hardly any gradient on."
+        "Dead units put out 0 for every image of a fixed set, and get no gradient from any of "
+        "them. Zero gradients, the lab sheet's measure, are counted in one batch, which says "
+        "nothing about the next. Saturated outputs pass hardly any gradient on."
     ),
     "signal": (
         "The gradient as it passes through the layers, from the last to the first. A straight "
@@ -58,10 +58,6 @@ CAPTIONS = {
     "histogram_gradients": (
         "What comes back to each layer. Histograms that become narrower from the last layer to "
         "the first are vanishing gradients."
-    ),
-    "differences": (
-        "Each row is a cell minus the best one, seed by seed. An interval that holds 0 leaves "
-        "open which of the two is better: more seeds would make it narrower."
     ),
     "sensitivity": (
         "What each learning rate reached while rates were chosen. A wide plateau forgives a badly "
@@ -87,6 +83,18 @@ CAPTIONS = {
         "Each row is a schedule minus no schedule, seed by seed. A lower training loss is not yet "
         "a higher accuracy on images that were never seen."
     ),
+    "differences": (
+        "Each row is a cell minus the best one, seed by seed. An interval that holds 0 leaves "
+        "open which of the two is better: more seeds would make it narrower."
+    ),
+}
+
+# Figures of one run that have no other title than its name.
+TITLES = {
+    "loss_accuracy": "Loss and accuracy",
+    "learning_rate": "Learning rate",
+    "gradient_flow": "Gradient flow",
+    "zero_gradients": "Zero gradients",
 }
 
 
@@ -109,7 +117,7 @@ def alternative(figure: Figure) -> str:
 
 def picture(name: str, figure: Figure, palette: Palette) -> Markup:
     """Return a figure with its title as a heading, and its caption."""
-    title = ", ".join(figure.get_suptitle().split("\n"))
+    title = TITLES.get(name) or figure.get_suptitle().splitlines()[0]
     svg = Markup(inline_svg(figure, f"figure-{name}", alternative(figure), palette))
     return join(
         element("h3", title),
@@ -122,4 +130,7 @@ def picture(name: str, figure: Figure, palette: Palette) -> Markup:
 
 
 def pictures(figures: dict[str, Figure], palette: Palette) -> Markup:
-    return join(*(picture(name, figure, palette) for name, figure in figures.items()))
+    """Return several figures, in the order of CAPTIONS."""
+    order = {name: k for k, name in enumerate(CAPTIONS)}
+    names = sorted(figures, key=lambda name: order.get(name, len(order)))
+    return join(*(picture(name, figures[name], palette) for name in names))

@@ -190,6 +190,12 @@ def test_a_picture_s_words_have_its_numbers(page, cells):
     assert f"{last:.1f} relu + adam" in words and "epoch" in words
 
 
+def test_every_picture_has_its_own_heading(any_page):
+    titles = [e["text"] for e in any_page.all("h3")]
+    assert len(titles) == len(set(titles)) > 3
+    assert not [title for title in titles if "seed" in title]
+
+
 def test_headings_go_down_one_level_at_a_time(any_page):
     levels = [int(e["tag"][1]) for e in any_page.elements if re.fullmatch("h[1-6]", e["tag"])]
     assert levels[0] == 1 and levels.count(1) == 1
@@ -257,6 +263,16 @@ def test_setup(cells, page):
     assert setup["Seeds"].startswith("0, 1, 2")
     assert setup["Steps"] == "6 an epoch"  # 270 images in batches of 50
     assert cells[0]["dataset"]["checksum"] in setup["Checksum"]
+
+
+def test_settings_are_in_order(cells):
+    logs = deepcopy([cells[0], cells[6], cells[9]])  # relu + sgd, sigmoid + sgd, sigmoid + adam
+    for log, rate in zip(logs, (0.1, 0.5, 0.25), strict=True):
+        log["config"]["learning_rate"] = rate
+    settings = report.settings(logs)
+    assert settings["learning rate"] == ("0.1, 0.25, 0.5", True)
+    assert settings["activation"] == ("sigmoid, relu", True)
+    assert settings["epochs"] == ("4", False)
 
 
 def test_digits_and_diverged_runs_are_warned_of(cells, diverged, no_pictures):
@@ -698,6 +714,13 @@ def test_dark_pages_are_dark_and_can_be_read(reader):
         for selector in ("body", ".facts", "nav a", "summary", "#copy", "caption"):
             assert report_svg.contrast(colors(selector), paper) >= 4.5, (theme, selector)
         assert report_svg.contrast(colors(figure, "fill"), paper) >= 4.5
+        blacks = reader.run("""
+            return [...document.querySelectorAll("figure.plot svg :is(path, use, text)")]
+                .filter(e => !e.closest("defs"))
+                .filter(e => { const s = getComputedStyle(e);
+                    return s.fill === "rgb(0, 0, 0)" || s.stroke === "rgb(0, 0, 0)" })
+                .map(e => e.textContent.trim())""")
+        assert all(re.match(r"\d|± \d", text) for text in blacks)  # on the coloured tables
         for path in ("#curves .curve", "#figure-accuracy_curves path[style*='2;']"):
             assert colors(path, "stroke") != paper
 
