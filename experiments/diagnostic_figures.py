@@ -4,9 +4,7 @@ What is measured, and which paper proposes it, is in nnlite/diagnostics.py. Laye
 for the first, as in all figures; what belongs to no layer has the colour of the activation.
 """
 
-import base64
 from itertools import cycle
-from math import isqrt
 from textwrap import fill
 
 import numpy as np
@@ -23,6 +21,7 @@ from figures import (
     new_figure,
     run_name,
     seeds_note,
+    square,
     t_interval,
     table,
     value_axis,
@@ -304,10 +303,8 @@ def most_wrong(log: dict) -> Figure | None:
     figure, ((ax,),) = run_figure(log, "Most confidently wrong", size, note, left=0.2, top=0.75)
     figure.subplots_adjust(bottom=0.4 / size[1])
     for k, wrong in enumerate(log["most_wrong"]):
-        pixels = np.frombuffer(base64.b64decode(wrong["image"]), dtype="uint8")
-        side = isqrt(len(pixels))
         x, y = 1.4 * (k % 4), 1.5 * (k // 4)
-        ax.imshow(pixels.reshape(side, side), cmap="gray_r", interpolation="nearest",
+        ax.imshow(square(wrong["image"]), cmap="gray_r", interpolation="nearest",
                   extent=(x, x + 1, y + 1, y))  # fmt: skip
         p = wrong["probability"]
         text = f"{classes[wrong['label']]} → {classes[wrong['predicted']]}\n"

@@ -5,6 +5,8 @@ schedules of the same optimizer differ by marker. Seeds of the same cell of the 
 curve, their mean, in a band that is its 95 % t-interval.
 """
 
+import base64
+import math
 from collections import defaultdict
 from functools import partial
 from itertools import cycle, product
@@ -61,6 +63,16 @@ def table(rows: list[list]) -> np.ndarray:
     """Lists of numbers, of any lengths, as one array; NaN where a number is None or missing."""
     longest = max(map(len, rows))
     return np.array([[*row, *[None] * (longest - len(row))] for row in rows], dtype=float)
+
+
+def square(image: str) -> np.ndarray:
+    """Return the pixels of an entry of a log's most_wrong as a square, filled up with 0 if need be.
+
+    So samples that are no square images are seen as squares of their numbers, row by row.
+    """
+    pixels = np.frombuffer(base64.b64decode(image), dtype="uint8")
+    side = math.ceil(math.sqrt(len(pixels)))
+    return np.pad(pixels, (0, side * side - len(pixels))).reshape(side, side)
 
 
 def arrange(logs: list[dict]) -> tuple[list[str], dict[tuple, str], dict[tuple, list[dict]]]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import __version__
 from .backend import Device, array_module, to_host
-from .config import Config
+from .config import Config, hidden_name
 from .datasets import Dataset
 
 
@@ -147,6 +147,8 @@ def summarize(log: dict) -> dict:
     return {
         "experiment_id": log["experiment_id"],
         **{key: config[key] for key in ("activation", "optimizer", "scheduler", "learning_rate")},
+        **{key: config[key] for key in ("batch_size", "init")},
+        "hidden": hidden_name(config["hidden"]),
         "seed": config["seed"],
         "epochs": len(log["epoch"]),
         "diverged": diverged,

@@ -236,6 +236,7 @@ def log():
     return {
         "experiment_id": "relu_adam_none_lr0.001_seed42",
         "config": {"activation": "relu", "optimizer": "adam", "scheduler": "none", "seed": 42,
+                   "batch_size": 32, "init": "he", "hidden": [9, 9, 9],
                    "learning_rate": 0.001},
         "dataset": {"name": "tiny"},
         "device": "CPU",
@@ -269,6 +270,7 @@ def test_summary_by_hand(log):
     assert summary["avg_epoch_time"] == 2.0
     assert summary["test_accuracy"] == 78.0
     assert (summary["epochs"], summary["seed"], summary["learning_rate"]) == (4, 42, 0.001)
+    assert (summary["batch_size"], summary["init"], summary["hidden"]) == (32, "he", "9x3")
     assert summary["diverged"] is None
     json.dumps(summary, allow_nan=False)
 
