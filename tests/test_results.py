@@ -312,7 +312,6 @@ CHANGES = {
     "a mistake less": ("most_wrong", lambda wrong: wrong[:-1]),
     "a mistake twice": ("most_wrong", lambda wrong: [wrong[0], *wrong[:-1]]),
     "the worst in the end": ("most_wrong", lambda wrong: wrong[::-1]),
-    "no mistake": ("most_wrong/0", lambda wrong: wrong | {"predicted": wrong["label"]}),
     "a mistake that nobody counted": (
         "most_wrong/0", lambda wrong: wrong | {"label": wrong["predicted"], "predicted": 0}),
     "a row beyond the last": ("most_wrong/0/row", lambda _: 50),
@@ -320,7 +319,7 @@ CHANGES = {
     "an eleventh class": ("most_wrong/0/label", lambda _: 10),
     "more than certain": ("most_wrong/0/probability", lambda _: 1.5),
     "less than possible": ("most_wrong/15/probability", lambda _: -0.5),
-    "no base64": ("most_wrong/3/image", lambda image: "*" + image[1:]),
+    "no base64": ("most_wrong/3/image", lambda image: "****" + image),
     "a smaller image": ("most_wrong/3/image", lambda image: image[4:]),
     "no image": ("most_wrong/3/image", lambda _: ""),
     "a key more": ("config", lambda config: config | {"dropout": 0.5}),
@@ -340,9 +339,17 @@ def test_what_does_not_fit_together_is_refused(log, tmp_path, place, change):
     assert_refused(path, place)
 
 
+def test_a_correct_prediction_is_no_mistake(log, tmp_path):
+    label = next(i for i, row in enumerate(log["test_confusion"]) if row[i])
+    log["most_wrong"][0] |= {"label": label, "predicted": label}
+    results.save_run(log, tmp_path)
+    assert_refused(tmp_path / RUN / "training_log.json")
+
+
 @pytest.mark.parametrize(
     "place, change",
     [
+        ("dataset/classes", lambda _: []),
         ("diverged/step", lambda _: 6),  # an epoch has 5
         ("diverged/step", lambda _: 0),
         ("diverged/epoch", lambda epoch: epoch + 1),
