@@ -179,7 +179,7 @@ def stability(logs_by_cell: dict[str, list[dict]]) -> list[str]:
         name: interval(values(logs_by_cell[name], "training_stability_score").values())[0]
         for name in accuracy
     }
-    if len(score) < 2:
+    if len(score) < 2 or set(score.values()) == {1.0}:  # after a single epoch all are 1
         return []
     top = max(score, key=score.get)
     rank = 1 + sum(other > accuracy[top] for other in accuracy.values())
