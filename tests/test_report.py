@@ -567,11 +567,11 @@ def test_no_report_makes_the_console_complain(browser, paths, name):
 def test_a_cell_that_is_unticked_disappears(reader, cells):
     everything = {"relu + sgd", "relu + adam", "sigmoid + sgd", "sigmoid + adam"}
     assert set(curves(reader)) == set(curves(reader, "#flow")) == everything
-    box = f"#picker label:nth-child({1 + reader.texts('#picker label').index('relu + sgd')})"
-    reader.click(box)
-    assert set(curves(reader)) == set(curves(reader, "#flow")) == everything - {"relu + sgd"}
-    reader.click(box)
-    assert set(curves(reader)) == everything
+    for k, name in enumerate(reader.texts("#picker label"), start=1):
+        reader.click(f"#picker label:nth-child({k})")
+        assert set(curves(reader)) == set(curves(reader, "#flow")) == everything - {name}
+        reader.click(f"#picker label:nth-child({k})")
+        assert set(curves(reader)) == everything
     reader.click("[data-pick=none]")
     assert curves(reader) == {} and "choose some cells" in reader.texts("#curves")[0]
     reader.click("[data-pick=first]")
@@ -643,6 +643,9 @@ def test_headings_sort_the_table(reader):
     reader.type(f"{head} button", "enter")
     assert accuracies() == sorted(accuracies(), reverse=True)
     assert reader.run(f"return document.querySelector('{head}').ariaSort") == "descending"
+    reader.click("#cells thead th:nth-child(7) button")  # such as 2.5e−4: not sorted as text
+    gradients = [float(text.split()[0].replace("−", "-")) for text in column(reader, "cells", 7)]
+    assert gradients == sorted(gradients) and len(set(gradients)) > 2
     reader.click("#cells thead th:nth-child(1) button")
     assert column(reader, "cells", 1) == sorted(column(reader, "cells", 1))
     assert reader.run(f"return document.querySelector('{head}').ariaSort") is None
@@ -656,17 +659,27 @@ def test_what_has_no_number_is_sorted_last(reader, paths):
 
 
 def test_another_cell_s_mistakes(reader, page):
-    before = reader.texts("#matrix td"), reader.texts("#wrong figure")
-    index = [cell["name"] for cell in page.data()["cells"]].index("sigmoid + sgd")
-    reader.run(f"""
-        const select = document.querySelector("#mistaken");
-        select.value = "{index}";
-        select.dispatchEvent(new Event("change"))""")
-    assert (reader.texts("#matrix td"), reader.texts("#wrong figure")) != before
-    assert reader.texts("#whose") == ["sigmoid + sgd"]
-    shares = np.ravel(page.data()["cells"][index]["confusion"])
+    names = [cell["name"] for cell in page.data()["cells"]]
+
+    def choose(name):
+        reader.run(f"""
+            const select = document.querySelector("#mistaken");
+            select.value = "{names.index(name)}";
+            select.dispatchEvent(new Event("change"))""")
+
+    def mistakes():
+        pictures = "return [...document.querySelectorAll('#wrong img')].map(i => [i.alt, i.src])"
+        return reader.texts("#matrix td"), reader.texts("#wrong figure"), reader.run(pictures)
+
+    (best,) = reader.texts("#whose")
+    as_written = mistakes()
+    choose("sigmoid + sgd")
+    assert mistakes() != as_written and reader.texts("#whose") == ["sigmoid + sgd"]
+    shares = np.ravel(page.data()["cells"][names.index("sigmoid + sgd")]["confusion"])
     assert reader.texts("#matrix td") == [f"{s:.0f}" if s >= 0.5 else "" for s in shares]
     assert reader.run("return [...document.images].every(i => i.complete && i.naturalWidth === 28)")
+    choose(best)
+    assert mistakes() == as_written  # the script writes what the page was written with
 
 
 def test_the_command_can_be_copied_or_at_least_selected(reader):
