@@ -299,7 +299,7 @@ function startMistakes() {
     [...$("#matrix").tBodies[0].rows].forEach((row, i) => {
       [...row.cells].slice(1).forEach((field, j) => {
         const share = cell.confusion[i][j];
-        field.textContent = share >= 0.5 ? share.toFixed(0) : "";
+        field.textContent = Math.round(share) || "";
         field.style.setProperty("--share", share / 100);
         field.classList.toggle("full", share >= 50);
       });

@@ -223,7 +223,7 @@ def differences_table(grid: Cells, logs: list[dict]) -> Markup:
         ])  # fmt: skip
     headings = ["a", "b", "a − b (percentage points)", "seeds", "better"]
     made = sortable("differences", caption, headings, rows)
-    return folded(f"All {len(rows)} differences", made) if len(rows) > FEW_ROWS else made
+    return folded(f"{len(rows)} differences", made) if len(rows) > FEW_ROWS else made
 
 
 def configurations_table(grid: Cells) -> Markup:
@@ -284,7 +284,7 @@ def mistakes(grid: Cells, data: dict) -> Markup:
 
 def share_field(share: float) -> Markup:
     """Return a field of the confusion matrix; share is in percent."""
-    text = f"{share:.0f}" if share >= 0.5 else ""
+    text = int(share + 0.5) or ""
     strong = "full" if share >= 50 else None
     return element("td", text, style=f"--share:{share / 100:.3f}", class_=strong)
 

@@ -46,8 +46,9 @@ def on_page(color: str, theme: str, least: float) -> str:
     """Return the colour as it is to appear on a light or dark page, with that contrast at least."""
     paper, ink = numbers(PAPER[theme]), numbers(INK[theme])
     rgb = numbers(color)
-    if max(rgb) - min(rgb) < 0.01:
-        return hex_color([i + (p - i) * rgb[0] for i, p in zip(ink, paper)])
+    if max(rgb) - min(rgb) < 0.01:  # a grey; equally faint on a dark page, it would get lost
+        share = rgb[0] if theme == "light" else rgb[0] ** 1.8
+        return hex_color([i + (p - i) * share for i, p in zip(ink, paper)])
     mixed, share = color, 0.0
     while contrast(mixed, PAPER[theme]) < least:
         share += 0.02

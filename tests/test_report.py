@@ -480,6 +480,14 @@ def test_every_curve_and_every_word_can_be_seen_on_dark_pages():
     assert light["--c0072b2"] == "#0072b2"  # the figures' own colour, where it is seen well
 
 
+def test_greys_of_the_layers_are_seen_on_dark_pages_and_grids_are_faint():
+    greys = ["#000000", "#5f5f5f", "#b5b5b5", "#e4e4e4"]  # three layers, grid
+    dark = [report_svg.on_page(grey, "dark", 0) for grey in greys]
+    contrasts = [report_svg.contrast(grey, report_svg.PAPER["dark"]) for grey in dark]
+    assert min(contrasts[:3]) >= 3 and contrasts[3] < 2
+    assert contrasts == sorted(contrasts, reverse=True)
+
+
 def test_black_becomes_ink_and_white_paper():
     for theme in ("light", "dark"):
         assert report_svg.on_page("#000000", theme, 0) == report_svg.INK[theme]
@@ -676,7 +684,7 @@ def test_another_cell_s_mistakes(reader, page):
     choose("sigmoid + sgd")
     assert mistakes() != as_written and reader.texts("#whose") == ["sigmoid + sgd"]
     shares = np.ravel(page.data()["cells"][names.index("sigmoid + sgd")]["confusion"])
-    assert reader.texts("#matrix td") == [f"{s:.0f}" if s >= 0.5 else "" for s in shares]
+    assert reader.texts("#matrix td") == [str(int(s + 0.5) or "") for s in shares]
     assert reader.run("return [...document.images].every(i => i.complete && i.naturalWidth === 28)")
     choose(best)
     assert mistakes() == as_written  # the script writes what the page was written with
