@@ -7,7 +7,10 @@ import argparse
 import contextlib
 import itertools
 import math
+import os
 import shlex
+import shutil
+import subprocess
 import sys
 import textwrap
 import time
@@ -207,7 +210,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
             if value != defaults[name] and name not in beside:
                 flag = name.replace("_", "-")
                 parser.error(f"argument {only}: it trains nothing, so leave --{flag} out")
-    args.command = shlex.join(["python", "experiments/exp3.py", *argv])
+    join = subprocess.list2cmdline if os.name == "nt" else shlex.join  # as the shell there quotes
+    args.command = join(["python", "experiments/exp3.py", *argv])
     return args
 
 
@@ -277,7 +281,7 @@ def draw(logs: list[dict], sweep: dict, out: Path, jobs: int, all_runs: bool) ->
         return len(figures.save(drawn, out / log["experiment_id"]))
 
     def whole_grid() -> int:
-        compared = comparable(logs, sweep["tune_seeds"])
+        compared = without_tuning(logs, sweep["tune_seeds"])
         drawn = figures.grid_figures(compared) | diagnostic_figures.grid_diagnostics(compared)
         return len(figures.save(drawn, out))
 
@@ -309,17 +313,15 @@ def print_summary(logs: list[dict]) -> None:
               f"  {s['avg_epoch_time']:7.2f}")  # fmt: skip
 
 
-def print_conclusions(conclusions: dict[str, list[str]]) -> str:
-    """Print what follows from the runs and what does not; return the text."""
+def conclusions_text(conclusions: dict[str, list[str]], width: int) -> str:
+    """Lay out what follows from the runs, and what does not, in lines of at most `width`."""
     lines = []
     for heading, key in (("What was found", "found"), ("What it does not show", "not_shown")):
         lines += [heading]
         for sentence in conclusions[key]:
-            lines += [textwrap.fill(f"- {sentence}", 98, subsequent_indent="  ")]
+            lines += [textwrap.fill(f"- {sentence}", width, subsequent_indent="  ")]
         lines += [""]
-    text = "\n".join(lines)
-    print(f"\n{text}")
-    return text
+    return "\n".join(lines)
 
 
 def shout(note: str) -> None:
@@ -328,21 +330,24 @@ def shout(note: str) -> None:
         print(f"\n{'!' * 78}\n{note}\n{'!' * 78}\n", flush=True)
 
 
-def comparable(logs: list[dict], tune_seeds: Sequence[int] = ()) -> list[dict]:
-    """Return the logs that share data and settings with the largest group of them.
+def comparable(logs: list[dict]) -> list[dict]:
+    """Return the logs that share data and number of epochs with the largest group of them.
 
-    A directory may hold runs of several sweeps; figures must not compare digits with fashion. Runs
-    that a tuning has tried are not compared with those that it led to.
+    A directory may hold runs of several sweeps; digits must not be compared with fashion.
     """
-    logs = [log for log in logs if log["config"]["seed"] not in tune_seeds] or logs
 
-    def setting(log: dict) -> str:
-        return f"{log['dataset']['name']}, {log['config']['epochs']} epochs"
+    def setting(log: dict) -> tuple:
+        return log["dataset"]["checksum"], log["dataset"]["name"], log["config"]["epochs"]
 
-    groups = Counter(setting(log) for log in logs).most_common()
-    for name, count in groups[1:]:
-        print(f"not in the figures of the whole grid: {count} runs of {name}")
+    groups = Counter(map(setting, logs)).most_common()
+    for (_, name, epochs), count in groups[1:]:
+        print(f"left out: runs of {name} with {epochs} epochs ({count}), as most have other ones")
     return [log for log in logs if setting(log) == groups[0][0]]
+
+
+def without_tuning(logs: list[dict], tune_seeds: Sequence[int]) -> list[dict]:
+    """Return the logs but for those with which a tuning has tried learning rates."""
+    return [log for log in logs if log["config"]["seed"] not in tune_seeds] or logs
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -510,20 +515,22 @@ def train_grid(
 
 def show(logs: list[dict], sweep: dict, args: argparse.Namespace, started: float) -> None:
     """Draw all figures, write the report and summary.csv, print the table and the conclusions."""
+    logs = comparable(logs)
     own = [log for log in logs if log["experiment_id"] in sweep["runs"]] or logs
     if not args.report_only:
         print("drawing the figures ...", flush=True)
         drawn = draw(logs, sweep, args.out, args.jobs or joblib.cpu_count(), args.plot_only)
         # Other commands may have left runs in the same folder.
         results.write_summary_csv(results.load_logs(args.out), args.out)
-        print_summary(comparable(logs, sweep["tune_seeds"]))
+        print_summary(without_tuning(logs, sweep["tune_seeds"]))
         print(f"\n{drawn} figures, {len(logs)} logs and summary.csv are in {args.out}"
               f" ({time.perf_counter() - started:.0f} s)")  # fmt: skip
     import report  # draws too
     from conclusions import conclude
 
     found = conclude(sweep["study"], own, sweep["tune_seeds"])
-    write_text(args.out / "conclusions.txt", print_conclusions(found))
+    write_text(args.out / "conclusions.txt", conclusions_text(found, 98))
+    print(f"\n{conclusions_text(found, min(98, shutil.get_terminal_size().columns))}")
     print(f"see {report.write_report(own, args.out, sweep)}")
     for note in dict.fromkeys(log["dataset"]["note"] for log in logs):
         shout(note)

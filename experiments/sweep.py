@@ -243,7 +243,7 @@ class Progress(contextlib.AbstractContextManager):
         self.bars: dict[str, tqdm] = {}
         total = sum(self.epochs.values())
         self.total = tqdm(total=total, unit="epoch", desc="all runs", disable=None)
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
 
@@ -263,12 +263,13 @@ class Progress(contextlib.AbstractContextManager):
 
     def forget(self, run_ids: list[str]) -> None:
         """Close the files of runs that have ended, so that a long sweep has few to look at."""
-        self.poll()
-        for run_id in run_ids:
-            (self.folder / run_id).unlink(missing_ok=True)
-            self.epochs_done[run_id] = self.epochs[run_id]  # also of one that diverged early
-            if run_id in self.bars:
-                self.bars.pop(run_id).close()
+        with self.lock:  # Windows deletes no file that is being read
+            self.poll()
+            for run_id in run_ids:
+                (self.folder / run_id).unlink(missing_ok=True)
+                self.epochs_done[run_id] = self.epochs[run_id]  # also of one that diverged early
+                if run_id in self.bars:
+                    self.bars.pop(run_id).close()
 
     def watch(self) -> None:
         while not self.stopped.wait(POLL_SECONDS):

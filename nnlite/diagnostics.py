@@ -57,6 +57,8 @@ def weights(model: MLP) -> dict[str, Array]:
 def update_ratios(before: dict[str, Array], after: dict[str, Array]) -> dict[str, Array]:
     """Return how far a step moved each layer's weight: |after - before| / |before|.
 
+    The lab looks at the last step of each epoch, whose batch may be shorter than the others.
+
     About 1/1000 is the usual rule of thumb for a healthy step (A. Karpathy, CS231n lecture notes,
     "Ratio of weights:updates"): far above, steps are too large to follow the gradient, far below,
     training is slow.
@@ -70,8 +72,8 @@ def probe_statistics(model: MLP) -> dict[str, dict[str, Array]]:
 
         gradient_norm   |dL/dz| of a Linear, |dL/da| of an activation, over all rows and units
         dead            activations: units whose output is 0 for every row, in percent
-        saturated       activations with bounds: outputs so close to one that f' is small, within
-                        5 % of the range between the bounds, in percent
+        saturated       activations with bounds: outputs within 5 % of the range from one of them,
+                        where f' is below a fifth of its maximum, in percent
 
     A unit that is 0 for all inputs gets no gradient and cannot recover by itself (Lu, Shin, Su &
     Karniadakis 2020, "Dying ReLU and initialization"), so `dead` asks for many rows, and always the

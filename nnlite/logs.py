@@ -112,12 +112,13 @@ def to_host_together(tree: dict, runs: int) -> list[dict]:
     values = to_host(xp.concatenate(columns, axis=1))
 
     def tree_of(k: int) -> dict:
-        row = iter(values[k])
+        row = iter(values[k])  # nested_map meets the leaves in the order in which they were joined
 
         def take(leaf):
             shape = leaf.shape if runs == 1 else leaf.shape[1:]
             if not shape:
-                return float(x) if math.isfinite(x := next(row)) else None
+                number = next(row)
+                return float(number) if math.isfinite(number) else None
             return np.reshape([int(next(row)) for _ in range(math.prod(shape))], shape).tolist()
 
         return nested_map(take, tree)

@@ -96,7 +96,8 @@ class SGDMomentum(Optimizer):
 
     A steady gradient is amplified 1 / (1 - momentum) times, one that flips its sign at each step is
     damped 1 / (1 + momentum) times.
-    Polyak (1964); Sutskever, Martens, Dahl & Hinton (2013). No dampening.
+    Polyak (1964); Sutskever, Martens, Dahl & Hinton (2013), where the rate stands inside the
+    velocity: the same, until a schedule changes the rate.
     """
 
     default_learning_rate = 0.01
@@ -125,6 +126,7 @@ class RMSprop(Optimizer):
         v     <- alpha v + (1 - alpha) g^2
         theta <- theta - learning_rate g / (sqrt(v) + eps)
 
+    As v starts at zero, the first step is 1 / sqrt(1 - alpha) = 10 times the rate for each number.
     Tieleman & Hinton (2012), lecture 6.5 of "Neural networks for machine learning".
     """
 
@@ -200,7 +202,8 @@ class AdamW(Adam):
 
     The decay is decoupled: it does not pass through m and v, as an L2 penalty in the loss would.
     It acts on every parameter, biases too, as in the common frameworks.
-    Loshchilov & Hutter (2019), "Decoupled weight decay regularization".
+    Loshchilov & Hutter (2019), "Decoupled weight decay regularization", where the decay is scaled
+    by the schedule alone, not by the learning rate.
     """
 
     def __init__(

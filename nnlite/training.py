@@ -151,12 +151,12 @@ class Training:
         order = self.per_run(
             [r["batches"].permutation(n) for r, n in zip(self.random, self.train_rows)]
         )
-        last_step = (self.logs[0]["steps_per_epoch"] - 1) * self.config.batch_size
+        last_batch = (self.logs[0]["steps_per_epoch"] - 1) * self.config.batch_size
         # Diverging networks overflow; the losses show it, so NumPy need not warn of it too.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            losses = [self.train_on(order[..., :last_step])]
+            losses = [self.train_on(order[..., :last_batch])]
             before = weights(self.model)
-            losses += [self.train_on(order[..., last_step:])]
+            losses += [self.train_on(order[..., last_batch:])]
             after = weights(self.model)
             validation, _ = evaluate(
                 self.model, self.loss, self.images, self.labels, self.validation_rows
@@ -165,8 +165,8 @@ class Training:
             record["update_ratio"] = update_ratios(before, after)
             self.backpropagate(self.probe_rows)
             record["probe"] = probe_statistics(self.model)
-            ends = {"first": 0, "last": self.config.epochs - 1}
-            ends = [end for end, epoch in ends.items() if epoch == self.epoch]
+            ends = (("first", 0), ("last", self.config.epochs - 1))
+            ends = [end for end, epoch in ends if epoch == self.epoch]
             counted = histograms(self.model) if ends else []
             self.backpropagate(self.fresh_batch())
             record["gradient_stats"] = gradient_statistics(self.model)
@@ -178,8 +178,8 @@ class Training:
         for k, log in enumerate(self.logs):
             if not log["diverged"]:
                 append_epoch(log, rates[k], losses[k], records[k], seconds)
-            for end in ends if not log["diverged"] else []:
-                log["histograms"][end] = counted[k]
+            if not log["diverged"]:
+                log["histograms"] |= {end: counted[k] for end in ends}
 
     def train_on(self, order: Array) -> Array:
         return train_epoch(

@@ -324,10 +324,10 @@ def test_plot_only_of_an_empty_directory_is_refused(tmp_path, capfd):
 def test_runs_of_other_data_or_length_stay_out_of_the_figures(lab, capsys):
     logs = exp3.results.load_logs(lab.out)
     stranger = json.loads(json.dumps(logs[0]))
-    stranger["dataset"]["name"] = "fashion-mnist"
+    stranger["dataset"] |= {"name": "fashion-mnist", "checksum": "another"}
     assert exp3.comparable([*logs, stranger]) == logs
     out = capsys.readouterr().out
-    assert "not in the figures of the whole grid: 1 runs of fashion-mnist" in out
+    assert "left out: runs of fashion-mnist with 2 epochs (1)" in out
 
 
 def test_help_explains_every_flag_with_examples(capsys):
