@@ -108,10 +108,13 @@ def test_a_damaged_sweep_json_is_named(text, lab, tmp_path, capfd):
     assert "sweep.json cannot be read" in error and error.count("\n") == 1
 
 
-def test_conclusions_are_printed_and_kept(lab, capsys):
+def test_conclusions_are_printed_and_kept(lab, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
     run("--report-only", "--out", lab.out)
-    text = (lab.out / "conclusions.txt").read_text()
-    assert text in capsys.readouterr().out
+    text, shown = (lab.out / "conclusions.txt").read_text(), capsys.readouterr().out
+    assert " ".join(text.split()) in " ".join(shown.split())
+    conclusions = shown[shown.index("What was found") : shown.index("see ")]
+    assert max(map(len, conclusions.splitlines())) <= 60
     assert "One seed decides nothing" in text
 
 
