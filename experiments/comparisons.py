@@ -188,11 +188,26 @@ def differences(
 
 
 def ranked(by_cell: dict[str, Values], metric: str = "test_accuracy") -> dict[str, float]:
-    """Return cell -> mean, best first; without the cells of which every seed diverged."""
+    """Return cell -> mean, best first; without the cells of which every seed diverged.
+
+    Cells of which some seed diverged come after all others: their mean is of the lucky seeds only.
+    """
     means = {name: interval(of.values())[0] for name, of in by_cell.items()}
     known = {name: mean for name, mean in means.items() if mean is not None}
     sign = 1 if metric in LOWER_IS_BETTER else -1
-    return dict(sorted(known.items(), key=lambda item: sign * item[1]))
+    whole = finished(by_cell)
+    return dict(sorted(known.items(), key=lambda item: (item[0] not in whole, sign * item[1])))
+
+
+def finished(by_cell: dict[str, Values]) -> dict[str, Values]:
+    """Return the cells of which every seed finished: one of these is the best."""
+    return {name: of for name, of in by_cell.items() if of and None not in of.values()}
+
+
+def seeds_diverged(of: Values) -> str:
+    """' (2 of 5 seeds diverged)', or "" if none did."""
+    n = sum(value is None for value in of.values())
+    return f" ({n} of {len(of)} seed{'' if len(of) == 1 else 's'} diverged)" if n else ""
 
 
 # How soon

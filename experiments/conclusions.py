@@ -22,12 +22,14 @@ from comparisons import (
     cells,
     compare,
     differences,
+    finished,
     group,
     initial_norms,
     interval,
     label,
     measured_factor,
     ranked,
+    seeds_diverged,
     steps_to,
     subtract,
     target_accuracy,
@@ -99,31 +101,47 @@ def contrast(a: str, b: str, row: dict) -> str:
 
 
 def best_cell(by_cell: dict[str, Values], kind: str = "cell") -> list[str]:
-    """Say which cell has the best test accuracy, and whether it beats the next."""
+    """Say which cell has the highest test accuracy, and whether it beats the next.
+
+    Only cells of which every seed finished can be it.
+    """
     order = list(ranked(by_cell))
     if not order:
         return ["Every run diverged, so there is nothing to compare."]
+    if len(by_cell) > 1:
+        order = list(ranked(finished(by_cell)))
+    if not order:
+        return ["In every cell a seed diverged, so none is called the best."]
     best = order[0]
     numbers = [value for value in by_cell[best].values() if value is not None]
     seeds = f"mean of {len(numbers)} seeds, 95 % t-interval" if len(numbers) > 1 else "one seed"
-    what = f"{plus_minus(*interval(numbers), 2)} % test accuracy ({seeds})"
+    amount = f"{plus_minus(*interval(numbers), 2)} %"
     if len(by_cell) == 1:
-        return [f"{best}: {what}."]
-    sentence = f"Best of {len(by_cell)} {kind}s, {what}: {best}."
+        return [f"{best}: {amount} test accuracy ({seeds})."]
+    sentence = f"Highest test accuracy of {len(by_cell)} {kind}s: {amount} ({seeds}), {best}."
     if len(order) > 1:
         row = compare(by_cell[best], by_cell[order[1]])
         clause = contrast("it", f"the next ({order[1]})", row)
         paired = f"; {row['n']} seeds paired" if row["n"] > 1 else ""
         sentence += f" {clause[0].upper()}{clause[1:]}{paired}."
+    others = [name + seeds_diverged(of) for name, of in by_cell.items() if None in of.values()]
+    if others:
+        sentence += f" Not ranked: {and_list(the_first_few(others))}."
     return [sentence]
 
 
 def ranking(by_cell: dict[str, Values]) -> list[str]:
-    """Say the order of the cells by test accuracy, and which differences are supported."""
-    order = ranked(by_cell)
+    """Say the order of the cells by test accuracy, and which differences are supported.
+
+    Cells of which a seed diverged come last and are in no difference.
+    """
+    order = ranked(finished(by_cell))
     if len(order) < 3:
         return []
     listed = ", ".join(f"{name} ({mean:.2f} %)" for name, mean in order.items())
+    others = [name + seeds_diverged(of) for name, of in by_cell.items() if name not in order]
+    if others:
+        listed += f", and not ranked {and_list(others)}"
     pairs = list(combinations(order, 2))
     undecided = [
         f"{a} and {b}"
@@ -148,7 +166,7 @@ def by_variable(logs: list[dict]) -> list[str]:
             by_value = {
                 NAMES[key](of[0]["config"][key]): values(of, "test_accuracy") for of in group(peers)
             }
-            order = list(ranked(by_value))
+            order = list(ranked(finished(by_value)))
             if len(order) > 1:
                 row = compare(by_value[order[0]], by_value[order[1]])
                 where = label(peers[0]["config"], [k for k in keys if k not in moved])
@@ -174,7 +192,8 @@ def ordinal(n: int) -> str:
 
 def stability(logs_by_cell: dict[str, list[dict]]) -> list[str]:
     """Hold the lab sheet's stability score, 1 / (1 + variance of the loss), against accuracy."""
-    accuracy = ranked({name: values(of, "test_accuracy") for name, of in logs_by_cell.items()})
+    by_cell = {name: values(of, "test_accuracy") for name, of in logs_by_cell.items()}
+    accuracy = ranked(finished(by_cell))
     score = {
         name: interval(values(logs_by_cell[name], "training_stability_score").values())[0]
         for name in accuracy
@@ -186,7 +205,7 @@ def stability(logs_by_cell: dict[str, list[dict]]) -> list[str]:
     which = "also the most accurate" if rank == 1 else (
         f"{ordinal(rank)} of {len(score)} by test accuracy ({accuracy[top]:.2f} %)"
     )  # fmt: skip
-    losses = [log["train_loss"] for log in logs_by_cell[top] if not log["diverged"]]
+    losses = [log["train_loss"] for log in logs_by_cell[top]]
     first, last = np.mean([[loss[0], loss[-1]] for loss in losses], axis=0)
     sentence = (
         f"The lab sheet's stability score is highest ({score[top]:.4f}) for {top}, which is "
@@ -424,10 +443,13 @@ def gaps(found: dict[str, Tuning]) -> list[str]:
     for where, of in peers.items():
         before = {name: values(t.at_customary, "test_accuracy") for name, t in of.items()}
         after = {name: values(t.at_best, "test_accuracy") for name, t in of.items()}
-        order = list(ranked(before))
-        if len(order) < 2:
+        order = list(ranked(finished(before)))
+        if {"adam", "sgd"} <= set(before):
+            a, b = "adam", "sgd"
+        elif len(order) > 1:
+            a, b = order[0], order[-1]
+        else:
             continue
-        a, b = ("adam", "sgd") if {"adam", "sgd"} <= set(order) else (order[0], order[-1])
         customary, tuned = compare(before[a], before[b]), compare(after[a], after[b])
         shrinking = compare(subtract(before[a], before[b]), subtract(after[a], after[b]))
         if shrinking["n"]:

@@ -12,11 +12,13 @@ from comparisons import (
     Tuning,
     cells,
     compare,
+    finished,
     group,
     in_order,
     initial_norms,
     label,
     ranked,
+    seeds_diverged,
     steps_to,
     target_accuracy,
     theoretical_factor,
@@ -186,11 +188,16 @@ def decided_legend(figure: Figure) -> None:
 
 
 def forest(by_cell: dict[str, list[dict]]) -> Figure | None:
-    """Differences of the other cells from the best, paired by seed; None without any interval."""
+    """Differences of the other cells from the best, paired by seed; None without any interval.
+
+    Cells of which a seed diverged are below all others.
+    """
     accuracy = {name: values(of, "test_accuracy") for name, of in by_cell.items()}
-    best, *others = list(ranked(accuracy)) or [None]
-    rows = [(name, by_cell[name][0]["config"], compare(accuracy[name], accuracy[best]))
-            for name in others]  # fmt: skip
+    if not finished(accuracy):
+        return None
+    best, *others = ranked(accuracy)
+    rows = [(name + seeds_diverged(accuracy[name]), by_cell[name][0]["config"],
+             compare(accuracy[name], accuracy[best])) for name in others]  # fmt: skip
     rows = [row for row in rows if row[2]["half"] is not None]
     if not rows:
         return None

@@ -201,6 +201,18 @@ def test_every_pair_has_a_row():
     assert len(pairs) == 15 and not any((b, a) in pairs for a, b in pairs)
 
 
+def test_cells_that_diverged_in_a_seed_are_ranked_after_all_others():
+    by_cell = {
+        "a": {1: 90.0, 2: None}, "b": {1: 70.0, 2: 72.0}, "c": {1: 80.0, 2: 82.0},
+        "d": {1: None, 2: None}, "e": {1: None, 2: 95.0}, "f": {},
+    }  # fmt: skip
+    assert list(comparisons.ranked(by_cell).items()) == [("c", 81), ("b", 71), ("e", 95), ("a", 90)]
+    assert list(comparisons.ranked(by_cell, "final_loss")) == ["b", "c", "a", "e"]
+    assert list(comparisons.finished(by_cell)) == ["b", "c"]
+    notes = [comparisons.seeds_diverged(by_cell[name]) for name in "abd"]
+    assert notes == [" (1 of 2 seeds diverged)", "", " (2 of 2 seeds diverged)"]
+
+
 def test_interval_of_few_numbers():
     assert interval([]) == interval([None]) == (None, None)
     assert interval([None, 3.0]) == (3.0, None)

@@ -26,8 +26,8 @@ def test_the_best_cell_with_its_interval_and_its_lead():
     logs = cell(HIGH, optimizer="adam") + cell(LOW, optimizer="sgd")
     first = conclude(None, logs)["found"][0]
     assert first == (  # standard deviations 0.837 of both; t(0.975, 4) = 2.776
-        "Best of 2 cells, 90.80 ± 1.04 % test accuracy (mean of 5 seeds, 95 % t-interval): adam. "
-        "It beats the next (sgd) by 9.80 ± 1.04 percentage points; 5 seeds paired."
+        "Highest test accuracy of 2 cells: 90.80 ± 1.04 % (mean of 5 seeds, 95 % t-interval), "
+        "adam. It beats the next (sgd) by 9.80 ± 1.04 percentage points; 5 seeds paired."
     )
 
 
@@ -129,7 +129,21 @@ def test_diverged_runs_are_named_and_in_no_mean():
     gone = [fake(optimizer="sgd", seed=s, diverged=s == 44, test=80 + s % 2) for s in SEEDS]
     text = found(None, cell(HIGH) + gone)
     assert "Diverged, and so in no mean and no difference: sgd (1 of 5 seeds)." in text
-    assert "4 seeds paired" in text
+    assert "Not ranked: sgd (1 of 5 seeds diverged)." in text and "seeds paired" not in text
+
+
+def test_a_cell_of_which_a_seed_diverged_is_not_the_best():
+    """The finished seeds of sgd are the highest of all, but two of five are gone."""
+    gone = [fake(optimizer="sgd", seed=s, diverged=s > 44, test=95 + s % 2) for s in SEEDS]
+    text = found("optimizers", cell(HIGH) + cell(LOW, optimizer="adamw") + gone)
+    assert "Highest test accuracy of 3 cells: 90.80 ± 1.04 %" in text
+    assert ", adam. It beats the next (adamw)" in text
+    assert "Not ranked: sgd (2 of 5 seeds diverged)." in text
+    logs = cell(HIGH) + cell(LOW, optimizer="adamw") + cell(LOW, optimizer="rmsprop") + gone
+    text = found("optimizers", logs)
+    assert "adamw (81.00 %), and not ranked sgd (2 of 5 seeds diverged); 2 of the 3" in text
+    text = found("optimizers", gone + [fake(seed=s, diverged=s == 42) for s in SEEDS])
+    assert "In every cell a seed diverged, so none is called the best." in text
 
 
 def test_nothing_but_divergence_is_said_too():

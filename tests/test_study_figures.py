@@ -142,6 +142,16 @@ def test_the_forest_has_the_numbers_and_fills_what_is_decided():
     assert ax.get_xscale() == "linear"
 
 
+def test_the_forest_has_what_diverged_at_its_end_and_says_so():
+    gone = [fake("tanh", seed=s, test=99 + s % 2, diverged=s == 44) for s in SEEDS]
+    logs = gone + cell([80, 81, 82, 80, 81], activation="gelu") + cell([70, 72, 71, 70, 72])
+    figure = study_figures(None, logs)["differences"]
+    assert "Test accuracy against the best cell, gelu" in texts(figure)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
+        "relu", "tanh (1 of 5 seeds diverged)"
+    ]  # fmt: skip
+
+
 def test_the_forest_shows_twenty_and_says_how_many_it_does_not():
     logs = [fake(learning_rate=k / 100, seed=s, test=80 - k + 0.01 * s % 3)
             for k in range(1, 31) for s in (1, 2, 3)]  # fmt: skip
