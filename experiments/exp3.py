@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import joblib
 import results
+from conclusions import conclude
 from studies import STUDIES, best_rate, first_rates, listing, next_rate, score
 from sweep import checkpoint_path, connect, run_all, run_on_cluster, stack_size, stacks
 
@@ -269,32 +270,47 @@ def announce(configs: list[Config], data: Dataset, device: str, where: str, out:
     print(flush=True)
 
 
-def draw(logs: list[dict], sweep: dict, out: Path, jobs: int, all_runs: bool) -> int:
-    """Draw all figures, several runs at a time; return how many files that made."""
-    # Here, because importing matplotlib takes longer than parsing the arguments.
-    import diagnostic_figures
-    import figures
-    import study_figures
+def draw(logs: list[dict], own: list[dict], sweep: dict, args: argparse.Namespace) -> int:
+    """Write the report of the sweep's own logs, and draw the figures of all, several at a time.
+
+    Returns how many figures that made.
+    """
+
+    # Each imports what it needs: only the processes that draw have to wait for matplotlib.
+    def page() -> int:
+        from report import write_report
+
+        write_report(own, args.out, sweep)
+        return 0
 
     def run(log: dict) -> int:
-        drawn = figures.run_figures(log) | diagnostic_figures.run_diagnostics(log)
-        return len(figures.save(drawn, out / log["experiment_id"]))
+        from diagnostic_figures import run_diagnostics
+        from figures import run_figures, save
+
+        return len(save(run_figures(log) | run_diagnostics(log), args.out / log["experiment_id"]))
 
     def whole_grid() -> int:
+        from diagnostic_figures import grid_diagnostics
+        from figures import grid_figures, save
+
         compared = without_tuning(logs, sweep["tune_seeds"])
-        drawn = figures.grid_figures(compared) | diagnostic_figures.grid_diagnostics(compared)
-        return len(figures.save(drawn, out))
+        return len(save(grid_figures(compared) | grid_diagnostics(compared), args.out))
 
     def study() -> int:
-        drawn = study_figures.study_figures(sweep["study"], logs, sweep["tune_seeds"])
-        return len(figures.save(drawn, out))
+        from figures import save
+        from study_figures import study_figures
 
-    tasks = [joblib.delayed(whole_grid)(), joblib.delayed(study)()]
-    if len(logs) <= MANY_RUNS or all_runs:
-        tasks += [joblib.delayed(run)(log) for log in logs]
-    else:
-        print(f"no figures for each of the {len(logs)} runs; --plot-only draws them")
-    return sum(joblib.Parallel(n_jobs=min(jobs, len(tasks)))(tasks))
+        return len(save(study_figures(sweep["study"], own, sweep["tune_seeds"]), args.out))
+
+    tasks = [joblib.delayed(page)()]
+    if not args.report_only:
+        tasks += [joblib.delayed(whole_grid)(), joblib.delayed(study)()]
+        if len(logs) <= MANY_RUNS or args.plot_only:
+            tasks += [joblib.delayed(run)(log) for log in logs]
+        else:
+            print(f"no figures for each of the {len(logs)} runs; --plot-only draws them")
+    jobs = min(args.jobs or joblib.cpu_count(), len(tasks))
+    return sum(joblib.Parallel(n_jobs=jobs)(tasks))
 
 
 def print_summary(logs: list[dict]) -> None:
@@ -517,21 +533,18 @@ def show(logs: list[dict], sweep: dict, args: argparse.Namespace, started: float
     """Draw all figures, write the report and summary.csv, print the table and the conclusions."""
     logs = comparable(logs)
     own = [log for log in logs if log["experiment_id"] in sweep["runs"]] or logs
+    print("drawing the figures ...", flush=True)
+    drawn = draw(logs, own, sweep, args)
+    found = conclude(sweep["study"], own, sweep["tune_seeds"])
+    write_text(args.out / "conclusions.txt", conclusions_text(found, 98))
     if not args.report_only:
-        print("drawing the figures ...", flush=True)
-        drawn = draw(logs, sweep, args.out, args.jobs or joblib.cpu_count(), args.plot_only)
         # Other commands may have left runs in the same folder.
         results.write_summary_csv(results.load_logs(args.out), args.out)
         print_summary(without_tuning(logs, sweep["tune_seeds"]))
         print(f"\n{drawn} figures, {len(logs)} logs and summary.csv are in {args.out}"
               f" ({time.perf_counter() - started:.0f} s)")  # fmt: skip
-    import report  # draws too
-    from conclusions import conclude
-
-    found = conclude(sweep["study"], own, sweep["tune_seeds"])
-    write_text(args.out / "conclusions.txt", conclusions_text(found, 98))
     print(f"\n{conclusions_text(found, min(98, shutil.get_terminal_size().columns))}")
-    print(f"see {report.write_report(own, args.out, sweep)}")
+    print(f"see {args.out / 'report.html'}")
     for note in dict.fromkeys(log["dataset"]["note"] for log in logs):
         shout(note)
 

@@ -77,7 +77,6 @@ def test_report_only_rebuilds_the_report_from_the_logs_alone(lab, monkeypatch, c
     before = page.read_bytes()
     page.unlink()
     monkeypatch.setattr(exp3, "load", None)  # no data is needed
-    monkeypatch.setattr(exp3, "draw", None)  # and no pictures
     assert run("--report-only", "--out", lab.out) == 0
     assert page.read_bytes() == before
     assert str(page) in capsys.readouterr().out
