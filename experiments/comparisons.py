@@ -1,9 +1,13 @@
 """Numbers that compare the cells of a sweep, computed from its logs; `conclusions` says them.
 
-A cell is one configuration with all its seeds. Runs that share a seed share their split, initial
-weights and order of batches, so two cells are compared by differences within each seed, which are
-free of the luck that both had. 'A beats B' is supported if the 95 % t-interval of the mean of these
-differences excludes 0; otherwise it is not decided, which is not the same as 'equal'.
+A cell is one configuration with all its seeds. Runs that share a seed share their split, the order
+of samples, and the initial weights as far as their shapes agree: not across depths, and across
+initializations only the random numbers, which each scales in its own way. So two cells are compared
+by differences within each seed, which are free of the luck that both had. 'A beats B' is supported
+if the 95 % t-interval of the mean of these differences excludes 0; otherwise it is not decided,
+which is not the same as 'equal'. Nor is it decided if the differences are all the same: accuracies
+come in steps (0.01 % for 10,000 images), so that two or three seeds can agree by chance, and then
+the interval has no width to go by.
 """
 
 import math
@@ -25,6 +29,7 @@ LOWER_IS_BETTER = {"final_loss", "final_val_loss", "avg_epoch_time", "epoch_to_9
 A_BETTER, B_BETTER = "a is better", "b is better"
 SUPPORTED = {A_BETTER, B_BETTER}
 NOT_DECIDED, ONE_SEED = "not decided", "one seed: not decided"
+ROUNDING = 1e-9  # an interval no wider has no width but the rounding of sums
 
 
 # Cells
@@ -163,7 +168,7 @@ def compare(a: Values, b: Values, metric: str = "test_accuracy") -> dict:
     left_out = sum(difference is None for difference in paired.values())
     n = len(paired) - left_out
     verdict = ONE_SEED if n == 1 else NOT_DECIDED
-    if half is not None and abs(mean) > half:  # the interval excludes 0
+    if half is not None and abs(mean) > half > ROUNDING:  # the interval excludes 0
         verdict = A_BETTER if (mean > 0) != (metric in LOWER_IS_BETTER) else B_BETTER
     return {"mean": mean, "half": half, "n": n, "left_out": left_out, "verdict": verdict}
 

@@ -195,6 +195,14 @@ def test_equal_cells_are_not_decided():
     assert row([80, 81, 82], [80, 81, 82])["verdict"] == "not decided"
 
 
+def test_differences_that_are_all_the_same_decide_nothing():
+    """88.1 - 88.0 and 87.1 - 87.0 differ only in how they are rounded."""
+    for a, b in (([81, 82], [80, 81]), ([88.1, 87.1, 86.3], [88.0, 87.0, 86.2])):
+        found = row(a, b)
+        assert found["half"] < 1e-9 and found["verdict"] == "not decided"
+    assert row([88.11, 87.11, 86.32], [88.0, 87.0, 86.2])["verdict"] == "a is better"
+
+
 def test_every_pair_has_a_row():
     logs = [log for name in ACTIVATIONS for log in cell([80, 81], activation=name)]
     pairs = {(found["a"], found["b"]) for found in differences(logs)}
@@ -295,7 +303,11 @@ def tuned_logs(optimizer, best, activation="relu", test=80.0, gain=5.0):
     ]  # fmt: skip
     for rate in {customary, best}:
         level = test + (gain if rate == best != customary else 0)
-        logs += [fake(**config, learning_rate=rate, seed=s, test=level + s % 3) for s in SEEDS]
+        noise = 0 if optimizer != "sgd" else 0.002 if rate == best else 0.001
+        logs += [
+            fake(**config, learning_rate=rate, seed=s, test=level + s % 3 + noise * (s % 5 - 2))
+            for s in SEEDS
+        ]
     return logs
 
 

@@ -85,7 +85,8 @@ def test_the_ranking_names_what_is_not_decided():
 def test_axes_are_compared_with_all_else_equal():
     """relu is 20 better than sigmoid by sgd and by adam, which is 1 better than sgd."""
     logs = [
-        fake(a, o, seed=s, test=60 + 20 * (a == "relu") + (o == "adam") + s % 4 + wobble(s, a))
+        fake(a, o, seed=s, test=60 + 20 * (a == "relu") + (o == "adam") * (1 + s / 1e4) + s % 4
+             + wobble(s, a))
         for a, o, s in product(("relu", "sigmoid"), ("sgd", "adam"), SEEDS)
     ]
     text = found(None, logs)
@@ -101,7 +102,7 @@ def wobble(seed, name):
 
 def test_many_comparisons_are_counted_instead_of_listed():
     logs = [
-        fake(a, o, rate, seed=s, test=60 + (o == "adam") + s % 4)
+        fake(a, o, rate, seed=s, test=60 + (o == "adam") * (1 + s / 1e4) + s % 4)
         for a, o, rate, s in product(
             ("relu", "tanh", "gelu"), ("sgd", "adam"), (0.1, 0.01, 0.001), (1, 2, 3)
         )
@@ -180,10 +181,12 @@ def test_every_sentence_is_a_sentence(study):
 def scheduled(losses, tests):
     """Logs of the four schedules with these mean losses and accuracies, and some noise."""
     return [
-        fake(scheduler=name, seed=s, loss=loss + 0.001 * (s % 3), test=test + 0.1 * (s % 2))
+        fake(scheduler=name, seed=s,
+             loss=loss + 0.001 * (s % 3) + (name != "none") * (s - 44) / 1e7,
+             test=test + 0.1 * (s % 2) + (name != "none") * (s - 44) / 1e5)
         for name, loss, test in zip(SCHEDULERS, losses, tests)
         for s in SEEDS
-    ]
+    ]  # fmt: skip
 
 
 def test_schedules_are_held_against_none_in_loss_and_in_accuracy():
@@ -223,7 +226,8 @@ def test_batch_sizes_with_accuracy_steps_and_seconds():
 def deep(factor, tests=(85, 84, 83), depths=(1, 2, 5), activation="sigmoid", init="uniform"):
     """Networks of these depths; |dL/dz| changes by factor (1 % more or less) per layer."""
     return [
-        fake(activation, "sgd_momentum", init=init, hidden=[128] * n, seed=s, test=test + s % 3,
+        fake(activation, "sgd_momentum", init=init, hidden=[128] * n, seed=s,
+             test=test + s % 3 + n * s / 1e5,
              norms=[0.01 * (factor * (1 + 0.01 * (s % 3 - 1))) ** (n - k) for k in range(n)])
         for n, test in zip(depths, tests) for s in (42, 43, 44)
     ]  # fmt: skip
