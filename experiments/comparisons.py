@@ -192,6 +192,23 @@ def differences(
     ]
 
 
+def against_no_schedule(logs: list[dict], metric: str) -> list[tuple[dict, str, dict]]:
+    """Compare each schedule with none, all else equal: what `compare` returns of the two.
+
+    With its configuration, and a label of what else varies ("" if nothing does).
+    """
+    keys = [key for key in varying([log["config"] for log in logs]) if key != "scheduler"]
+    rows = []
+    for peers in group(logs, ["scheduler"]):
+        schedules = {of[0]["config"]["scheduler"]: of for of in group(peers)}
+        constant = values(schedules.pop("none", []), metric)
+        for of in schedules.values():
+            config = of[0]["config"]
+            row = compare(values(of, metric), constant, metric)
+            rows.append((config, label(config, keys), row))
+    return rows
+
+
 def ranked(by_cell: dict[str, Values], metric: str = "test_accuracy") -> dict[str, float]:
     """Return cell -> mean, best first; without the cells of which every seed diverged.
 

@@ -19,9 +19,9 @@ from comparisons import (
     SUPPORTED,
     Tuning,
     Values,
+    against_no_schedule,
     cells,
     compare,
-    differences,
     finished,
     group,
     initial_norms,
@@ -38,8 +38,6 @@ from comparisons import (
     values,
     varying,
 )
-
-__all__ = ["conclude", "differences"]
 
 FEW = 6  # as many items as a sentence lists; of more it gives the number
 
@@ -240,7 +238,6 @@ def diverged(logs_by_cell: dict[str, list[dict]]) -> list[str]:
 
 def schedule_gains(logs: list[dict]) -> list[str]:
     """Say what each schedule gains over none, in training loss and in test accuracy separately."""
-    keys = [key for key in varying([log["config"] for log in logs]) if key != "scheduler"]
     sentences, verdicts = [], {}
     for metric, title, better, worse in (
         ("final_loss", "Final training loss", "lower", "higher"),
@@ -248,17 +245,12 @@ def schedule_gains(logs: list[dict]) -> list[str]:
     ):
         says = {A_BETTER: better, B_BETTER: worse}
         clauses = []
-        for peers in group(logs, ["scheduler"]):
-            schedules = {of[0]["config"]["scheduler"]: values(of, metric) for of in group(peers)}
-            constant = schedules.pop("none", {})
-            where = label(peers[0]["config"], keys)
-            for name, numbers in schedules.items():
-                row = compare(numbers, constant, metric)
-                if row["n"]:
-                    name = f"{name} ({where})" if where else name
-                    end = says.get(row["verdict"], f"apart ({row['verdict']})")
-                    clauses.append(f"{name} {amount_of(row, metric)} {end}")
-                    verdicts[metric, name] = row["verdict"]
+        for config, where, row in against_no_schedule(logs, metric):
+            if row["n"]:
+                name = config["scheduler"] + (f" ({where})" if where else "")
+                end = says.get(row["verdict"], f"apart ({row['verdict']})")
+                clauses.append(f"{name} {amount_of(row, metric)} {end}")
+                verdicts[metric, name] = row["verdict"]
         if clauses:
             sentences.append(f"{title} against no schedule: {'; '.join(clauses)}.")
     names = [name for metric, name in verdicts if metric == "final_loss"]
@@ -355,17 +347,18 @@ def two_layers(logs: list[dict]) -> list[str]:
         return interval(norms[0] / norms[-1] for norms in map(initial_norms, logs))
 
     share, half = first_to_last(of)
-    says = "is far from vanishing" if share > 0.1 else "has begun to vanish"
     sentence = (
-        f"With two hidden layers sigmoid's gradient {says}: |dL/dz| of the first is "
-        f"{plus_minus(share, half, 3)} times that of the second ({init})"
+        f"With two hidden layers of sigmoid ({init}) |dL/dz| of the first is "
+        f"{plus_minus(share, half, 3)} times that of the second"
     )
     deepest = max(map(depth_of, of_sigmoid))
     if deepest > 2:
         deep = [log for log in of_sigmoid if depth_of(log) == deepest]
         ratio, _ = first_to_last([log for log in deep if log["config"]["init"] == init])
         if ratio is not None:
-            sentence += f"; with {deepest} the first has {ratio:.1e} of the last"
+            sentence += (
+                f", one such factor; with {deepest} layers the first has {ratio:.1e} of the last"
+            )
     mean, half = interval(values(of, "test_accuracy").values())
     if mean is not None:
         sentence += f". The two layers reach {plus_minus(mean, half, 2)} % test accuracy"
@@ -412,21 +405,38 @@ def tuning(found: dict[str, Tuning]) -> list[str]:
     if edges:
         at_edge = f"at an edge of what was tried, so that a better may follow: {and_list(edges)}"
     sentences.append(f"Best learning rates on validation: {chosen}; {at_edge}.")
-    spans = {}
+    return sentences + spans(found) + gaps(found) + steps_needed(tuned, " at tuned rates")
+
+
+def spans(found: dict[str, Tuning]) -> list[str]:
+    """Say how far accuracy moves over the grid of rates, and at how many of them a seed diverged.
+
+    A rate at which a seed diverged has no accuracy. Without the count, what explodes at high rates
+    would look less sensitive to them.
+    """
+    moves, gone = {}, {}
     for name, t in found.items():
         grid = studies.first_rates(t.customary)  # of equal length for all, without extensions
-        scores = [s for rate, s in t.scores.items() if rate in grid and s is not None]
-        if scores:
-            spans[name] = max(scores) - min(scores)
-    if spans:
-        least, most = min(spans, key=spans.get), max(spans, key=spans.get)
-        upto = f" ({least}) to {spans[most]:.1f} ({most})" if most != least else ""
-        sentences.append(
-            f"Within the {studies.FIRST_RATES} rates around the customary one, from a factor of 32 "
-            f"below it to 32 above, best validation accuracy moves by {spans[least]:.1f}{upto} "
-            "percentage points."
-        )
-    return sentences + gaps(found) + steps_needed(tuned, " at tuned rates")
+        scores = [score for rate, score in t.scores.items() if rate in grid]
+        known = [score for score in scores if score is not None]
+        if known:
+            moves[name] = max(known) - min(known)
+            if n := len(scores) - len(known):
+                gone[name] = f"and diverged at {n} of {plural(len(scores), 'rate')}"
+    if not moves:
+        return []
+    clauses = []
+    if steady := {name: move for name, move in moves.items() if name not in gone}:
+        least, most = min(steady, key=steady.get), max(steady, key=steady.get)
+        upto = f" ({least}) to {steady[most]:.1f} ({most})" if most != least else f" ({least})"
+        clauses.append(f"by {steady[least]:.1f}{upto if len(found) > 1 else ''} percentage points")
+    if exploded := [f"{moves[name]:.1f} ({name}, {says})" for name, says in gone.items()]:
+        others = and_list(the_first_few(exploded))
+        clauses.append(f"over the rates at which no seed diverged by {others} percentage points")
+    return [
+        f"Within the {studies.FIRST_RATES} rates around the customary one, from a factor of 32 "
+        f"below it to 32 above, best validation accuracy moves {'; '.join(clauses)}."
+    ]
 
 
 def gaps(found: dict[str, Tuning]) -> list[str]:
@@ -454,20 +464,24 @@ def gaps(found: dict[str, Tuning]) -> list[str]:
         shrinking = compare(subtract(before[a], before[b]), subtract(after[a], after[b]))
         if shrinking["n"]:
             t, u = of[a], of[b]
+            moved = (t.best, u.best) != (t.customary, u.customary)
             rates = [f"{t.customary:g} and {u.customary:g}", f"{t.best:g} and {u.best:g}"]
             sentences.append(
                 f"{where + ', ' if where else ''}customary rates ({rates[0]}): "
                 f"{contrast(a, b, customary)}; tuned rates ({rates[1]}): {contrast(a, b, tuned)}; "
-                f"{so_it_was(customary, tuned, shrinking)}."
+                f"{so_it_was(customary, tuned, shrinking, moved)}."
             )
     return sentences
 
 
-def so_it_was(customary: dict, tuned: dict, shrinking: dict) -> str:
+def so_it_was(customary: dict, tuned: dict, shrinking: dict, moved: bool) -> str:
     """Say how much of the gap at customary rates was the learning rate.
 
-    shrinking: gap at customary rates minus gap at tuned ones, paired by seed.
+    shrinking: gap at customary rates minus gap at tuned ones, paired by seed; moved: whether tuning
+    chose another rate for at least one of the two.
     """
+    if not moved:
+        return "both customary rates were the best already"
     if shrinking["n"] == 1:
         return "but one seed decides nothing"
     if customary["verdict"] not in SUPPORTED:
@@ -587,12 +601,14 @@ def not_shown(
     epochs = and_list(map(str, sorted({c["epochs"] for c in configs})))
     lines.append(f"Training ended after {epochs} epoch{'' if epochs == '1' else 's'}; "
                  "with more, the order may be another.")  # fmt: skip
-    if (k := len(logs_by_cell)) > 2:
+    several = any(sum(not log["diverged"] for log in of) > 1 for of in logs_by_cell.values())
+    if (k := len(logs_by_cell)) > 2 and several:  # one seed has no interval
         pairs = k * (k - 1) // 2
+        expected = f"{pairs / 20:,.0f}" if pairs >= 200 else f"{pairs / 20:.1f}"
         lines.append(
             f"{k} cells make {pairs:,} comparisons. About one in twenty 95 % intervals misses the "
-            f"truth by chance, here about {max(1, round(pairs / 20))}; and a cell that is the best "
-            "of many was probably lucky as well."
+            f"truth by chance, here about {expected}; and a cell that is the best of many was "
+            "probably lucky as well."
         )
     return lines + incomplete(logs_by_cell, bool(tune_seeds))
 

@@ -10,6 +10,7 @@ import numpy as np
 from comparisons import (
     SUPPORTED,
     Tuning,
+    against_no_schedule,
     cells,
     compare,
     finished,
@@ -220,18 +221,14 @@ def forest(by_cell: dict[str, list[dict]]) -> Figure | None:
 
 def schedule_gains(logs: list[dict]) -> Figure | None:
     """Differences of each schedule from none, in loss and in accuracy; None if there are none."""
-    keys = [key for key in varying([log["config"] for log in logs]) if key != "scheduler"]
-    panels: dict[str, list] = {"final_loss": [], "test_accuracy": []}
-    for peers in group(logs, ["scheduler"]):
-        by_schedule = {of[0]["config"]["scheduler"]: of for of in group(peers)}
-        constant = by_schedule.pop("none", [])
-        for name, of in by_schedule.items():
-            where = label(of[0]["config"], keys)
-            for metric, rows in panels.items():
-                row = compare(values(of, metric), values(constant, metric), metric)
-                if row["half"] is not None:
-                    rows.append((f"{name}, {where}" if where else name, of[0]["config"], row))
-    losses, accuracies = (rows[:MOST_ROWS] for rows in panels.values())
+    losses, accuracies = (
+        [
+            (config["scheduler"] + (f", {where}" if where else ""), config, row)
+            for config, where, row in against_no_schedule(logs, metric)
+            if row["half"] is not None
+        ][:MOST_ROWS]
+        for metric in ("final_loss", "test_accuracy")
+    )
     if not losses:
         return None
     left = 0.4 + 0.1 * max(len(name) for name, *_ in losses)

@@ -85,8 +85,12 @@ def test_the_ranking_names_what_is_not_decided():
 def test_axes_are_compared_with_all_else_equal():
     """relu is 20 better than sigmoid by sgd and by adam, which is 1 better than sgd."""
     logs = [
-        fake(a, o, seed=s, test=60 + 20 * (a == "relu") + (o == "adam") * (1 + s / 1e4) + s % 4
-             + wobble(s, a))
+        fake(
+            a,
+            o,
+            seed=s,
+            test=60 + 20 * (a == "relu") + (o == "adam") * (1 + s / 1e4) + s % 4 + wobble(s, a),
+        )
         for a, o, s in product(("relu", "sigmoid"), ("sgd", "adam"), SEEDS)
     ]
     text = found(None, logs)
@@ -244,12 +248,14 @@ def test_factor_per_layer_beside_the_one_of_theory():
     assert "0.500 ± 0.012 (he)" in found("depth", deep(0.5, activation="gelu", init="he"))
 
 
-def test_two_layers_are_said_to_vanish_only_if_they_do():
+def test_two_layers_are_one_factor():
     text = found("depth", deep(0.14))
-    assert "is far from vanishing: |dL/dz| of the first is 0.140 ± 0.003 times" in text
-    assert "with 5 the first has 3.8e-04 of the last" in text  # 0.14^4
+    assert "With two hidden layers of sigmoid (uniform) |dL/dz| of the first is 0.140" in text
+    assert "± 0.003 times that of the second, one such factor;" in text
+    assert "with 5 layers the first has 3.8e-04 of the last" in text  # 0.14^4
     assert "The two layers reach 85.00 ± 2.48 % test accuracy" in text
-    assert "has begun to vanish" in found("depth", deep(0.01))
+    text = found("depth", deep(0.14, depths=(1, 2)))
+    assert "times that of the second. The" in text and "such factor" not in text
 
 
 def test_what_depth_did_to_accuracy():
@@ -300,6 +306,12 @@ def test_no_gap_is_explained_that_is_not_there():
     assert "so there was no supported gap to explain" in found("learning-rate", logs, [1, 2])
 
 
+def test_rates_that_were_the_best_already_explain_nothing():
+    logs = tuned_logs("sgd", 0.01, test=80) + tuned_logs("adam", 0.001, test=85)
+    text = found("learning-rate", logs, [1, 2])
+    assert "both customary rates were the best already." in text and "not decided" not in text
+
+
 def test_a_tuned_sweep_without_a_study_has_the_same_findings():
     logs = tuned_logs("sgd", 0.1) + tuned_logs("adam", 0.001)
     assert found(None, logs, [1, 2]) == found("learning-rate", logs, [1, 2])
@@ -318,6 +330,13 @@ def test_span_of_the_grid():
     logs = tuned_logs("sgd", 0.1) + tuned_logs("adam", 0.001)
     text = found("learning-rate", logs, [1, 2])
     assert "moves by 6.0 (adam) to 10.0 (sgd) percentage points" in text
+    for log in logs:
+        if log["config"]["optimizer"] == "sgd" and log["config"]["learning_rate"] < 0.001:
+            if log["config"]["seed"] == 2:
+                log["diverged"] = {"epoch": 4, "step": 1}
+    text = found("learning-rate", logs, [1, 2])
+    assert "accuracy moves by 6.0 (adam) percentage points; over the rates at which no" in text
+    assert "diverged by 8.0 (sgd, and diverged at 1 of 7 rates) percentage points." in text
     logs = tuned_logs("sgd", 1.0) + tuned_logs("adam", 0.001)  # 1.0 is an extension
     assert "to 12.0 (sgd)" in found("learning-rate", logs, [1, 2])
 
@@ -332,6 +351,14 @@ def test_the_limits_have_their_numbers():
     assert "another 10,000 of them" in text and "near 84 % by some 0.4 percentage points" in text
     assert "sgd 0.01, adam 0.001 and adamw 0.001" in text and "after 4 epochs" in text
     assert "3 cells make 3 comparisons" in text and "Incomplete" not in text
+
+
+@pytest.mark.parametrize(("cells", "says"), [(6, "0.8"), (8, "1.4"), (20, "9.5"), (90, "200")])
+def test_how_many_intervals_miss(cells, says):
+    """15, 28, 190 and 4005 pairs; a twentieth of them is 0.75, 1.4, 9.5 and 200.25."""
+    logs = [log for k in range(cells) for log in cell(HIGH, learning_rate=0.001 * (k + 1))]
+    assert f"here about {says};" in limits(None, logs)
+    assert "one in twenty" not in limits(None, [log for log in logs if log["config"]["seed"] == 42])
 
 
 def test_digits_are_not_sold_as_fashion():
