@@ -236,10 +236,9 @@ def test_reference_tables_are_right(tmp_path):
             ("relu", 1, 10.0)]  # fmt: skip
     with open(folder / "summary.csv", "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["experiment_id", "activation", "seed", "test_accuracy"])
+        writer.writerow(["activation", "batch_size", "init", "hidden", "seed", "test_accuracy"])
         for activation, seed, accuracy in runs:
-            run_id = f"{activation}_seed{seed}_batch8_init-he_hidden128x5"
-            writer.writerow([run_id, activation, seed, accuracy])
+            writer.writerow([activation, 8, "he", "128x5", seed, accuracy])
     asked = f"""
 REFERENCE = Path({str(tmp_path)!r})
 rows = reference("made-up")

@@ -5,23 +5,37 @@ import shlex
 from pathlib import Path
 
 import exp3
+import numpy as np
 import pytest
+
+from nnlite import activations
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
-def test_python_blocks_run(code, capsys):
-    exec(code, {})
+TOUR, SWISH = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_tour_runs(capsys):
+    exec(TOUR, {})
     out = capsys.readouterr().out
     assert "step 19" in out and "fc1.weight" in out and "act1" in out
+
+
+def test_the_new_activation_is_right():
+    room = dict(vars(activations))  # where README says to write it
+    exec(SWISH, room)
+    swish, z, h = room["Swish"](), np.linspace(-6, 6, 101), 1e-6
+    numerical = (swish.forward(z + h) - swish.forward(z - h)) / (2 * h)
+    np.testing.assert_allclose(swish.forward(z), z / (1 + np.exp(-z)))
+    np.testing.assert_allclose(swish.backward(np.ones_like(z)), numerical, atol=1e-8)
 
 
 @pytest.mark.parametrize("line", re.findall(r"^python experiments/exp3.py (.+)$", README, re.M))
 def test_commands_are_understood(line, monkeypatch):
     arguments = shlex.split(line, comments=True)
-    if arguments != ["--help"]:
+    if arguments not in (["--help"], ["--study", "list"]):
         exp3.parse(arguments)
 
 
