@@ -37,6 +37,7 @@ CONFUSION = [
 def no_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ResourceWarning)  # of other tests, collected only now
         yield
 
 

@@ -25,6 +25,7 @@ NOTE = "This is NOT Fashion-MNIST but scikit-learn's handwritten digits, because
 def no_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ResourceWarning)  # of other tests, collected only now
         yield
 
 

@@ -21,6 +21,7 @@ from nnlite import ACTIVATIONS, OPTIMIZERS, SCHEDULERS
 def no_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ResourceWarning)  # of other tests, collected only now
         yield
 
 

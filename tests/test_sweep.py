@@ -467,6 +467,10 @@ def check_whole(out):
         elif path.suffix == ".csv":
             with path.open(newline="") as file:
                 assert None not in list(csv.DictReader(file))[-1].values()
+        elif path.suffix == ".html":
+            assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
+        elif path.suffix == ".txt":
+            assert "What it does not show" in path.read_text(encoding="utf-8")
         else:
             assert path.suffix == ".tmp" or path.is_dir(), path
 
