@@ -40,7 +40,7 @@ MANY_RUNS = 200  # with more than that, figures of single runs would take longer
 
 EXAMPLES = """\
 examples:
-  the lab's grid: relu, sigmoid, tanh by sgd, adam; about a minute a run on one core
+  the lab's grid: relu, sigmoid, tanh by sgd, adam; half a minute a run on one core
       python experiments/exp3.py
   the lab sheet's own run, three times over
       python experiments/exp3.py --activation relu --optimizer adam --seed 42 43 44
@@ -128,8 +128,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     axes.add_argument("--scheduler", nargs="+", choices=SCHEDULERS, metavar="NAME",
                       default=["none"], help=f"of {', '.join(SCHEDULERS)} (default: none)")
     axes.add_argument("--seed", nargs="+", type=integer_from(0), metavar="N", default=[42],
-                      help="each seed has its own split, initial weights and batches; runs that "
-                      "share a seed share all of these (default: 42)")
+                      help="each seed has its own split, initial weights and order of samples; "
+                      "runs that share a seed share these (default: 42)")
     axes.add_argument("--batch-size", nargs="+", type=positive_int, default=[128], metavar="N",
                       help="samples per step (default: 128)")
     axes.add_argument("--init", nargs="+", choices=INITIALIZERS, metavar="NAME",
@@ -357,7 +357,7 @@ def comparable(logs: list[dict]) -> list[dict]:
 
     groups = Counter(map(setting, logs)).most_common()
     for (_, name, epochs), count in groups[1:]:
-        print(f"left out: runs of {name} with {epochs} epochs ({count}), as most have other ones")
+        print(f"left out, as most have other data or epochs: {count} of {name}, {epochs} epochs")
     return [log for log in logs if setting(log) == groups[0][0]]
 
 
@@ -531,9 +531,9 @@ def train_grid(
 
 def show(logs: list[dict], sweep: dict, args: argparse.Namespace, started: float) -> None:
     """Draw all figures, write the report and summary.csv, print the table and the conclusions."""
-    logs = comparable(logs)
-    own = [log for log in logs if log["experiment_id"] in sweep["runs"]] or logs
-    print("drawing the figures ...", flush=True)
+    own = comparable([log for log in logs if log["experiment_id"] in sweep["runs"]] or logs)
+    logs = comparable(logs) if args.plot_only else own
+    print("writing the report ..." if args.report_only else "drawing the figures ...", flush=True)
     drawn = draw(logs, own, sweep, args)
     found = conclude(sweep["study"], own, sweep["tune_seeds"])
     write_text(args.out / "conclusions.txt", conclusions_text(found, 98))

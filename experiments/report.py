@@ -125,7 +125,10 @@ def setup(logs: list[dict], tune_seeds: list[int]) -> Markup:
     tested = next((log for log in logs if log["test_confusion"]), logs[0])
     seeds = ", ".join(map(str, sorted({log["config"]["seed"] for log in logs})))
     if len(logs) > 1:
-        seeds += "; runs that share a seed share their split, initial weights and batches"
+        seeds += (
+            "; runs that share a seed share their split, the order of samples, and the initial "
+            "weights as far as their shapes agree"
+        )
     if tune_seeds:
         seeds += f"; learning rates were chosen on {', '.join(map(str, tune_seeds))}"
     terms = {

@@ -487,8 +487,9 @@ def batch_sizes(logs: list[dict]) -> Figure:
          for of in group(peers)}
         for peers in group(logs, ["batch_size"])
     ]  # fmt: skip
-    means = np.concatenate([t_interval(table([*of.values()]).T)[0] for of in by_size])
-    value_axis(left, f"test accuracy {ERRORS}", means, "errors")
+    bands = [t_interval(table([*of.values()]).T) for of in by_size]
+    ends = [mean + side * np.nan_to_num(half) for mean, half in bands for side in (-1, 1)]
+    value_axis(left, f"test accuracy {ERRORS}", np.concatenate(ends), "errors")
     for peers, of in zip(group(logs, ["batch_size"]), by_size, strict=True):
         draw_means(left, of, [*of.values()], **look(peers[0]["config"]), marker="o", markersize=7)
     log_x(left, sizes, "batch size")

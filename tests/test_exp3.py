@@ -329,7 +329,7 @@ def test_runs_of_other_data_or_length_stay_out_of_the_figures(lab, capsys):
     stranger["dataset"] |= {"name": "fashion-mnist", "checksum": "another"}
     assert exp3.comparable([*logs, stranger]) == logs
     out = capsys.readouterr().out
-    assert "left out: runs of fashion-mnist with 2 epochs (1)" in out
+    assert "other data or epochs: 1 of fashion-mnist, 2 epochs" in out
 
 
 def test_help_explains_every_flag_with_examples(capsys):
