@@ -79,11 +79,13 @@ def label(config: dict, keys: list[str]) -> str:
     return ", ".join([" + ".join(both), *others] if both else others)
 
 
+def place(name: str, registry: dict) -> tuple[int, str]:
+    """Return what sorts names as the registry has them, and unknown ones after these."""
+    return (list(registry).index(name) if name in registry else len(registry)), name
+
+
 def in_order(logs: list[dict]) -> list[dict]:
     """Return the logs in the order of the command line's names, and of numbers."""
-
-    def place(name: str, registry: dict) -> tuple:
-        return (list(registry).index(name) if name in registry else len(registry)), name
 
     def key(log: dict) -> tuple:
         c = log["config"]
@@ -105,13 +107,18 @@ def group(logs: list[dict], without: Collection[str] = ()) -> list[list[dict]]:
     return list(groups.values())
 
 
+def without_tuning(logs: list[dict], tune_seeds: Collection[int]) -> list[dict]:
+    """Return the logs but for those with which a tuning has tried learning rates."""
+    return [log for log in logs if log["config"]["seed"] not in tune_seeds]
+
+
 def cells(logs: list[dict], tune_seeds: Collection[int] = ()) -> dict[str, list[dict]]:
     """Return the logs of each cell under its label, which names only what varies between cells.
 
     Runs of tune_seeds, which served to choose a learning rate, are left out. If nothing varies, the
     only cell is called after its activation and optimizer.
     """
-    groups = group(in_order([log for log in logs if log["config"]["seed"] not in tune_seeds]))
+    groups = group(in_order(without_tuning(logs, tune_seeds)))
     keys = varying([of[0]["config"] for of in groups]) or ["activation", "optimizer"]
     return {label(of[0]["config"], keys): of for of in groups}
 
@@ -150,6 +157,11 @@ def interval(numbers: Iterable[float | None]) -> tuple[float | None, float | Non
         return None, None
     mean, half = t_interval(np.array(known))
     return float(mean), float(half) if len(known) > 1 else None
+
+
+def mean_of(logs: list[dict], metric: str) -> tuple[float | None, float | None]:
+    """Return mean and half-width of a cell's metric, over the seeds that did not diverge."""
+    return interval(values(logs, metric).values())
 
 
 def subtract(a: Values, b: Values) -> Values:
@@ -265,6 +277,11 @@ ROOT_MEAN_SQUARE_SLOPE = {"sigmoid": 1 / 4, "tanh": 1.0, "relu": math.sqrt(1 / 2
 BOUNDS = ("sigmoid", "tanh")
 
 
+def depth_of(log: dict) -> int:
+    """Return the number of hidden layers."""
+    return len(log["config"]["hidden"])
+
+
 def theoretical_factor(activation: str, init: str) -> float | None:
     """Return sqrt(D Var(w)) * (the root mean square of f', or its bound); None if unknown.
 
@@ -283,7 +300,7 @@ def initial_norms(log: dict) -> list[float]:
     [] if one of them is not known, or 0, which a log axis has no place for.
     """
     probe = log["initial"]["probe"]
-    names = [f"fc{k + 1}" for k in range(len(log["config"]["hidden"]))]
+    names = [f"fc{k + 1}" for k in range(depth_of(log))]
     norms = [probe.get(name, {}).get("gradient_norm") for name in names]
     return norms if all(norms) else []
 
@@ -339,7 +356,7 @@ def tunings(logs: list[dict], tune_seeds: Collection[int]) -> dict[str, Tuning]:
         optimizer = OPTIMIZERS.get(config["optimizer"])
         middle = list(scores)[len(scores) // 2]
         customary = optimizer.default_learning_rate if optimizer else middle
-        fresh = [log for log in of if log["config"]["seed"] not in tune_seeds]
+        fresh = without_tuning(of, tune_seeds)
         at_customary, at_best = (
             [log for log in fresh if log["config"]["learning_rate"] == rate]
             for rate in (customary, best)

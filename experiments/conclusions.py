@@ -22,11 +22,13 @@ from comparisons import (
     against_no_schedule,
     cells,
     compare,
+    depth_of,
     finished,
     group,
     initial_norms,
     interval,
     label,
+    mean_of,
     measured_factor,
     ranked,
     seeds_diverged,
@@ -192,10 +194,7 @@ def stability(logs_by_cell: dict[str, list[dict]]) -> list[str]:
     """Hold the lab sheet's stability score, 1 / (1 + variance of the loss), against accuracy."""
     by_cell = {name: values(of, "test_accuracy") for name, of in logs_by_cell.items()}
     accuracy = ranked(finished(by_cell))
-    score = {
-        name: interval(values(logs_by_cell[name], "training_stability_score").values())[0]
-        for name in accuracy
-    }
+    score = {name: mean_of(logs_by_cell[name], "training_stability_score")[0] for name in accuracy}
     if len(score) < 2 or set(score.values()) == {1.0}:  # after a single epoch all are 1
         return []
     top = max(score, key=score.get)
@@ -304,13 +303,9 @@ def batch_sizes(logs_by_cell: dict[str, list[dict]]) -> list[str]:
         if whole:
             steps = whole[0]["steps_per_epoch"] * len(whole[0]["epoch"])
             seconds = np.mean([sum(log["epoch_time"]) for log in whole])
-            accuracy = plus_minus(*interval(values(whole, "test_accuracy").values()), 2)
+            accuracy = plus_minus(*mean_of(whole, "test_accuracy"), 2)
             clauses.append(f"{name}: {accuracy} % in {plural(steps, 'step')}, {seconds:.1f} s")
     return [f"Test accuracy, steps and time: {'; '.join(clauses)}."] if clauses else []
-
-
-def depth_of(log: dict) -> int:
-    return len(log["config"]["hidden"])
 
 
 def gradients_through_depth(logs: list[dict]) -> list[str]:
@@ -359,7 +354,7 @@ def two_layers(logs: list[dict]) -> list[str]:
             sentence += (
                 f", one such factor; with {deepest} layers the first has {ratio:.1e} of the last"
             )
-    mean, half = interval(values(of, "test_accuracy").values())
+    mean, half = mean_of(of, "test_accuracy")
     if mean is not None:
         sentence += f". The two layers reach {plus_minus(mean, half, 2)} % test accuracy"
     return [sentence + "."]

@@ -4,7 +4,6 @@ What is measured, and which paper proposes it, is in nnlite/diagnostics.py. Laye
 for the first, as in all figures; what belongs to no layer has the colour of the activation.
 """
 
-from itertools import cycle
 from textwrap import fill
 
 import numpy as np
@@ -12,11 +11,11 @@ from figures import (
     ACTIVATION_COLORS,
     ALARM,
     GREY,
-    MARKERS,
     arrange,
     divergence,
     draw_curve,
     epoch_axis,
+    layer_looks,
     legend_right,
     new_figure,
     run_name,
@@ -26,7 +25,6 @@ from figures import (
     table,
     value_axis,
 )
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -124,12 +122,6 @@ def run_figure(log: dict, title: str, size: tuple, note: str = "", **subplots) -
 def height(layers: int) -> float:
     """Return the height of a figure, in inches, whose legend has a line for each layer."""
     return max(4.4, 0.25 * layers + 2)
-
-
-def layer_looks(layers: int) -> list[dict]:
-    """Return colour and marker of each layer, the same as for its gradients in figures.py."""
-    greys = colormaps["Greys_r"](np.linspace(0, 0.6, layers))
-    return [{"color": grey, "marker": marker} for grey, marker in zip(greys, cycle(MARKERS))]
 
 
 def draw_from_start(ax: Axes, layers: np.ndarray, looks: list[dict]) -> None:

@@ -15,15 +15,14 @@ import sys
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import joblib
 import results
-from conclusions import conclude
-from studies import STUDIES, best_rate, first_rates, listing, next_rate, score
+from studies import AXES, STUDIES, best_rate, first_rates, listing, next_rate, score
 from sweep import checkpoint_path, connect, run_all, run_on_cluster, stack_size, stacks
 
 from nnlite import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, SCHEDULERS, Config, select_device
@@ -32,8 +31,6 @@ from nnlite.config import hidden_name
 from nnlite.datasets import DATASETS, Dataset, load, load_file
 from nnlite.files import write_text
 
-AXES = ("activation", "optimizer", "lr", "scheduler", "seed", "batch_size", "init", "depth",
-        "tune_seed")  # fmt: skip
 RATES = ", ".join(f"{name} {o.default_learning_rate:g}" for name, o in OPTIMIZERS.items())
 
 MANY_RUNS = 200  # with more than that, figures of single runs would take longer than a look at them
@@ -192,10 +189,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         args = parser.parse_args(
             [*STUDIES[args.study].flags, "--out", f"results/{args.study}", *argv]
         )
-    for name in AXES:
-        for value, times in Counter(getattr(args, name) or []).items():
+    for flag in (*AXES, "tune-seed"):
+        for value, times in Counter(getattr(args, flag.replace("-", "_")) or []).items():
             if times > 1:
-                flag = name.replace("_", "-")
                 parser.error(f"argument --{flag}: {value} is given {times} times")
     if args.depth and len(args.hidden) != 1:
         parser.error("argument --depth: give --hidden one number, the width of every layer")
@@ -290,10 +286,11 @@ def draw(logs: list[dict], own: list[dict], sweep: dict, args: argparse.Namespac
         return len(save(run_figures(log) | run_diagnostics(log), args.out / log["experiment_id"]))
 
     def whole_grid() -> int:
+        from comparisons import without_tuning
         from diagnostic_figures import grid_diagnostics
         from figures import grid_figures, save
 
-        compared = without_tuning(logs, sweep["tune_seeds"])
+        compared = without_tuning(logs, sweep["tune_seeds"]) or logs
         return len(save(grid_figures(compared) | grid_diagnostics(compared), args.out))
 
     def study() -> int:
@@ -359,11 +356,6 @@ def comparable(logs: list[dict]) -> list[dict]:
     for (_, name, epochs), count in groups[1:]:
         print(f"left out, as most have other data or epochs: {count} of {name}, {epochs} epochs")
     return [log for log in logs if setting(log) == groups[0][0]]
-
-
-def without_tuning(logs: list[dict], tune_seeds: Sequence[int]) -> list[dict]:
-    """Return the logs but for those with which a tuning has tried learning rates."""
-    return [log for log in logs if log["config"]["seed"] not in tune_seeds] or logs
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -531,6 +523,10 @@ def train_grid(
 
 def show(logs: list[dict], sweep: dict, args: argparse.Namespace, started: float) -> None:
     """Draw all figures, write the report and summary.csv, print the table and the conclusions."""
+    # Here, because importing SciPy takes longer than parsing the arguments.
+    from comparisons import without_tuning
+    from conclusions import conclude
+
     own = comparable([log for log in logs if log["experiment_id"] in sweep["runs"]] or logs)
     logs = comparable(logs) if args.plot_only else own
     print("writing the report ..." if args.report_only else "drawing the figures ...", flush=True)
@@ -540,7 +536,7 @@ def show(logs: list[dict], sweep: dict, args: argparse.Namespace, started: float
     if not args.report_only:
         # Other commands may have left runs in the same folder.
         results.write_summary_csv(results.load_logs(args.out), args.out)
-        print_summary(without_tuning(logs, sweep["tune_seeds"]))
+        print_summary(without_tuning(logs, sweep["tune_seeds"]) or logs)
         print(f"\n{drawn} figures, {len(logs)} logs and summary.csv are in {args.out}"
               f" ({time.perf_counter() - started:.0f} s)")  # fmt: skip
     print(f"\n{conclusions_text(found, min(98, shutil.get_terminal_size().columns))}")

@@ -14,7 +14,7 @@ from pathlib import Path
 from textwrap import fill
 
 import numpy as np
-from comparisons import t_interval
+from comparisons import place, t_interval
 from matplotlib import colormaps, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -82,21 +82,18 @@ def arrange(logs: list[dict]) -> tuple[list[str], dict[tuple, str], dict[tuple, 
     (row, column). A column's name says what it does not share with all the others.
     """
 
-    def rank(name: str, registry: dict) -> tuple:
-        return list(registry).index(name) if name in registry else len(registry), name
-
     cells: dict[tuple, list[dict]] = {}
     for log in logs:
         c = log["config"]
         column = (c["optimizer"], c["learning_rate"], c["scheduler"],
                   c["batch_size"], c["init"], tuple(c["hidden"]))  # fmt: skip
         cells.setdefault((c["activation"], column), []).append(log)
-    rows = sorted({row for row, _ in cells}, key=lambda row: rank(row, ACTIVATIONS))
+    rows = sorted({row for row, _ in cells}, key=lambda row: place(row, ACTIVATIONS))
 
     def order(column: tuple) -> tuple:
         optimizer, rate, scheduler, batch_size, init, hidden = column
-        return (rank(optimizer, OPTIMIZERS), rate, rank(scheduler, SCHEDULERS), batch_size,
-                rank(init, INITIALIZERS), len(hidden), hidden)  # fmt: skip
+        return (place(optimizer, OPTIMIZERS), rate, place(scheduler, SCHEDULERS), batch_size,
+                place(init, INITIALIZERS), len(hidden), hidden)  # fmt: skip
 
     keys = sorted({column for _, column in cells}, key=order)
     varies = [len(set(values)) > 1 for values in zip(*keys)]
@@ -214,14 +211,19 @@ def weight_gradients(log: dict, metric: str) -> dict[str, list]:
     return {n.removesuffix(".weight"): s[metric] for n, s in statistics if n.endswith(".weight")}
 
 
+def layer_looks(layers: int) -> list[dict]:
+    """Return colour and marker of each layer: black to grey from the first to the last."""
+    greys = colormaps["Greys_r"](np.linspace(0, 0.6, layers))
+    return [{"color": grey, "marker": marker} for grey, marker in zip(greys, cycle(MARKERS))]
+
+
 def draw_layers(ax: Axes, logs: list[dict], metric: str) -> list[Line2D]:
-    """Draw one curve per layer, mean over the seeds; black to grey from the first to the last."""
+    """Draw one curve per layer, mean over the seeds."""
     seeds = [weight_gradients(log, metric) for log in logs]
-    greys = colormaps["Greys_r"](np.linspace(0, 0.6, len(seeds[0])))
     lines = []
-    for layer, grey, marker in zip(seeds[0], greys, cycle(MARKERS)):
+    for layer, look in zip(seeds[0], layer_looks(len(seeds[0]))):
         rows = table([seed[layer] for seed in seeds])
-        lines.append(draw_curve(ax, rows, color=grey, marker=marker, label=layer))
+        lines.append(draw_curve(ax, rows, label=layer, **look))
     return lines
 
 

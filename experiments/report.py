@@ -15,12 +15,14 @@ from comparisons import (
     cells,
     differences,
     in_order,
+    mean_of,
     varying,
+    without_tuning,
 )
 from conclusions import conclude
 from diagnostic_figures import grid_diagnostics, run_diagnostics
 from figures import divergence, grid_figures, run_figures
-from report_data import SHOWN_AT_FIRST, Cells, by_accuracy, looks, mean_of, playable, swatch
+from report_data import SHOWN_AT_FIRST, Cells, by_accuracy, looks, playable, swatch
 from report_html import (
     FEW_ROWS,
     Markup,
@@ -354,7 +356,7 @@ def picture_sections(logs: list[dict], palette: Palette) -> Markup:
 def page(logs: list[dict], sweep: dict) -> str:
     """Return the report. sweep: the content of sweep.json."""
     study, tune_seeds = sweep["study"], sweep["tune_seeds"]
-    fresh = [log for log in logs if log["config"]["seed"] not in tune_seeds] or logs
+    fresh = without_tuning(logs, tune_seeds) or logs
     grid, palette = cells(fresh), Palette()
     styles = looks(grid, palette)
     data = playable(grid, styles)

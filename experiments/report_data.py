@@ -8,7 +8,7 @@ import io
 from itertools import cycle
 
 import numpy as np
-from comparisons import interval, ranked, values
+from comparisons import depth_of, ranked, values
 from figures import (
     ACTIVATION_COLORS,
     LOSS,
@@ -82,11 +82,6 @@ def swatch(look: dict) -> Markup:
     return element("svg", *parts, class_="swatch", viewBox="0 0 34 12", aria_hidden="true")
 
 
-def mean_of(logs: list[dict], measure: str) -> tuple[float | None, float | None]:
-    """Return mean and half 95 % t-interval of a measure, over the seeds that did not diverge."""
-    return interval(values(logs, measure).values())
-
-
 def by_accuracy(grid: Cells) -> list[str]:
     """Return the names of the cells, best mean validation accuracy first."""
     first = ranked({name: values(logs, "best_val_accuracy") for name, logs in grid.items()})
@@ -113,7 +108,7 @@ def flows(logs: list[dict], kept: list[int]) -> list[dict]:
 
     Before the first epoch there is the initial network, which has made no update yet.
     """
-    depth = len(logs[0]["config"]["hidden"]) + 1
+    depth = depth_of(logs[0]) + 1
     weights, linear = ([f"fc{k + 1}{end}" for k in range(depth)] for end in (".weight", ""))
     parts = [
         ("gradient_stats", weights, "mean_abs"),
@@ -181,7 +176,7 @@ def playable(grid: Cells, styles: dict[str, dict]) -> dict:
     """Return all that report.js needs, small enough to be part of the page."""
     logs = [log for seeds in grid.values() for log in seeds]
     kept = thinned(max(len(log["epoch"]) for log in logs))
-    depth = max(len(log["config"]["hidden"]) for log in logs) + 1
+    depth = max(map(depth_of, logs)) + 1
     first = by_accuracy(grid)[:SHOWN_AT_FIRST]
     images: dict[int, str] = {}
     entries = []

@@ -13,6 +13,7 @@ from comparisons import (
     against_no_schedule,
     cells,
     compare,
+    depth_of,
     finished,
     group,
     in_order,
@@ -392,8 +393,8 @@ def gradients_by_layer(logs: list[dict]) -> Figure | None:
     logs = [log for log in in_order(logs) if len(initial_norms(log)) > 1]
     if not logs:
         return None
-    deepest = max(len(log["config"]["hidden"]) for log in logs)
-    logs = [log for log in logs if len(log["config"]["hidden"]) == deepest]
+    deepest = max(map(depth_of, logs))
+    logs = [log for log in logs if depth_of(log) == deepest]
     title = f"Gradients before the first step, {deepest} hidden layers"
     figure, panels, groups = panels_by_init(title, logs)
     layers = np.arange(1, deepest + 1)
@@ -426,13 +427,13 @@ def accuracy_by_depth(logs: list[dict]) -> Figure:
     """A panel per initialization: test accuracy over the number of hidden layers."""
     figure, panels, groups = panels_by_init("Test accuracy by depth", logs, "hidden")
     accuracy = [
-        {len(of[0]["config"]["hidden"]): list(values(of, "test_accuracy").values())
+        {depth_of(of[0]): list(values(of, "test_accuracy").values())
          for of in group(peers)}
         for peers in groups
     ]  # fmt: skip
     means = [t_interval(table([*of.values()]).T)[0] for of in accuracy]
     value_axis(figure.axes[0], f"test accuracy {ERRORS}", np.concatenate(means), "errors")
-    depths = sorted({len(log["config"]["hidden"]) for log in logs})
+    depths = sorted(set(map(depth_of, logs)))
     for peers, of in zip(groups, accuracy, strict=True):
         config = peers[0]["config"]
         ax = panels[config["init"]]

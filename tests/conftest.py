@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,15 @@ def nobody_s_cache(tmp_path_factory):
     """No test reads or writes the cache of the user who runs it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NNLITE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def no_warnings():
+    """A warning is a failure, such as one of matplotlib's about what it cannot draw."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ResourceWarning)  # of other tests, collected only now
         yield
 
 

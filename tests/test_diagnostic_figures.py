@@ -3,7 +3,6 @@
 import base64
 import json
 import sys
-import warnings
 from itertools import product
 from pathlib import Path
 
@@ -33,12 +32,7 @@ CONFUSION = [
 ]  # a class that is never right, and one without images
 
 
-@pytest.fixture(autouse=True)
-def no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warnings.simplefilter("ignore", ResourceWarning)  # of other tests, collected only now
-        yield
+pytestmark = pytest.mark.usefixtures("no_warnings")
 
 
 def make_histogram(low=-1.0, high=3.0, spike=0, seed=0):

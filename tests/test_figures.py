@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import warnings
 from itertools import product
 from pathlib import Path
 
@@ -21,12 +20,7 @@ METRICS = ("train_loss", "val_accuracy")
 NOTE = "This is NOT Fashion-MNIST but scikit-learn's handwritten digits, because ..."
 
 
-@pytest.fixture(autouse=True)
-def no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warnings.simplefilter("ignore", ResourceWarning)  # of other tests, collected only now
-        yield
+pytestmark = pytest.mark.usefixtures("no_warnings")
 
 
 def make_log(

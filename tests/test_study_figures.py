@@ -1,7 +1,6 @@
 """experiments/study_figures.py: what a reader sees, drawn from made-up logs."""
 
 import io
-import warnings
 
 import figures
 import matplotlib
@@ -16,13 +15,7 @@ from test_comparisons import SEEDS, cell, fake, tuned_logs
 
 from nnlite import ACTIVATIONS, OPTIMIZERS, SCHEDULERS
 
-
-@pytest.fixture(autouse=True)
-def no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warnings.simplefilter("ignore", ResourceWarning)  # of other tests, collected only now
-        yield
+pytestmark = pytest.mark.usefixtures("no_warnings")
 
 
 def sweep(study, seeds=SEEDS, **changes):
