@@ -27,20 +27,29 @@ def compile_formula(formula: Callable) -> Callable[..., None]:
     options = {"error_model": "numpy"}
     f = numba.njit(formula, **options)
 
+    # Where the gradient stays 0, as it does for the weights of a dead unit, m <- beta1 m shrinks
+    # until float32 holds it only as a subnormal number, and rounding stops it short of 0. None is
+    # large enough to move a weight, but processors take many times longer over them.
     @numba.njit(**options)
-    def loop0(numbers, theta, g):
+    def flush(x, tiny):
+        return 0 if abs(x) < tiny else x
+
+    @numba.njit(**options)
+    def loop0(numbers, tiny, theta, g):
         for i in range(theta.size):
             (theta[i],) = f(theta[i], g[i], *numbers)
 
     @numba.njit(**options)
-    def loop1(numbers, theta, g, m):
+    def loop1(numbers, tiny, theta, g, m):
         for i in range(theta.size):
-            theta[i], m[i] = f(theta[i], g[i], m[i], *numbers)
+            theta[i], m_i = f(theta[i], g[i], m[i], *numbers)
+            m[i] = flush(m_i, tiny)
 
     @numba.njit(**options)
-    def loop2(numbers, theta, g, m, v):
+    def loop2(numbers, tiny, theta, g, m, v):
         for i in range(theta.size):
-            theta[i], m[i], v[i] = f(theta[i], g[i], m[i], v[i], *numbers)
+            theta[i], m_i, v_i = f(theta[i], g[i], m[i], v[i], *numbers)
+            m[i], v[i] = flush(m_i, tiny), flush(v_i, tiny)
 
     loops = (loop0, loop1, loop2)
 
@@ -48,9 +57,10 @@ def compile_formula(formula: Callable) -> Callable[..., None]:
         state = [a for a in others if isinstance(a, np.ndarray) and a.shape == theta.shape]
         numbers = others[len(state) :]
         loop, to_dtype = loops[len(state)], theta.dtype.type  # a float64 would slow it all down
+        tiny = np.finfo(theta.dtype).tiny  # the smallest number that is not subnormal
         # In a stack theta is (K, P), and a number may be an array (K, 1), one for each network.
         for k in np.ndindex(theta.shape[:-1]):
             own = [to_dtype(a[k][0] if isinstance(a, np.ndarray) else a) for a in numbers]
-            loop(tuple(own), theta[k], g[k], *(a[k] for a in state))
+            loop(tuple(own), tiny, theta[k], g[k], *(a[k] for a in state))
 
     return call

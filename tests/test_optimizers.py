@@ -217,6 +217,24 @@ def test_compiled_by_numba_it_is_the_same_rule(name, monkeypatch):
     np.testing.assert_allclose(results[1], results[0], rtol=1e-13)
 
 
+@pytest.mark.parametrize("name", ["sgd_momentum", "adam"])
+def test_compiled_by_numba_it_forgets_subnormal_numbers_and_moves_the_same(name, monkeypatch):
+    pytest.importorskip("numba")
+    thetas, states = [], []
+    for compiled in (False, True):
+        monkeypatch.setattr(backend, "_compiled", compiled)
+        model = parameters([1.0, -2.0, 3.0], "float32")
+        optimizer = OPTIMIZERS[name](model)
+        step(optimizer, model, [0.5, -0.25, np.nan])
+        for _ in range(1200):
+            step(optimizer, model, [0.0, 0.125, 0.0])
+        thetas.append(model.theta)
+        states.append(getattr(optimizer, optimizer.state[0]))
+    np.testing.assert_array_equal(thetas[1], thetas[0])
+    assert 0 < states[0][0] < np.finfo("float32").tiny and states[1][0] == 0
+    assert states[1][1] == states[0][1] and np.isnan(states[1][2])
+
+
 @every_optimizer
 @pytest.mark.parametrize("rate", [0.1, np.float64(0.1), [0.1, 0.2], np.array([0.1, 0.2])], ids=repr)
 def test_float32_stays_float32(name, rate):
