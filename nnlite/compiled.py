@@ -31,25 +31,25 @@ def compile_formula(formula: Callable) -> Callable[..., None]:
     # until float32 holds it only as a subnormal number, and rounding stops it short of 0. None is
     # large enough to move a weight, but processors take many times longer over them.
     @numba.njit(**options)
-    def flush(x, tiny):
-        return 0 if abs(x) < tiny else x
+    def flush(x, like):
+        return 0 if abs(x) < np.finfo(like.dtype).tiny else x  # tiny: the smallest normal number
 
     @numba.njit(**options)
-    def loop0(numbers, tiny, theta, g):
+    def loop0(numbers, theta, g):
         for i in range(theta.size):
             (theta[i],) = f(theta[i], g[i], *numbers)
 
     @numba.njit(**options)
-    def loop1(numbers, tiny, theta, g, m):
+    def loop1(numbers, theta, g, m):
         for i in range(theta.size):
             theta[i], m_i = f(theta[i], g[i], m[i], *numbers)
-            m[i] = flush(m_i, tiny)
+            m[i] = flush(m_i, m)
 
     @numba.njit(**options)
-    def loop2(numbers, tiny, theta, g, m, v):
+    def loop2(numbers, theta, g, m, v):
         for i in range(theta.size):
             theta[i], m_i, v_i = f(theta[i], g[i], m[i], v[i], *numbers)
-            m[i], v[i] = flush(m_i, tiny), flush(v_i, tiny)
+            m[i], v[i] = flush(m_i, m), flush(v_i, v)
 
     loops = (loop0, loop1, loop2)
 
@@ -57,10 +57,9 @@ def compile_formula(formula: Callable) -> Callable[..., None]:
         state = [a for a in others if isinstance(a, np.ndarray) and a.shape == theta.shape]
         numbers = others[len(state) :]
         loop, to_dtype = loops[len(state)], theta.dtype.type  # a float64 would slow it all down
-        tiny = np.finfo(theta.dtype).tiny  # the smallest number that is not subnormal
         # In a stack theta is (K, P), and a number may be an array (K, 1), one for each network.
         for k in np.ndindex(theta.shape[:-1]):
             own = [to_dtype(a[k][0] if isinstance(a, np.ndarray) else a) for a in numbers]
-            loop(tuple(own), tiny, theta[k], g[k], *(a[k] for a in state))
+            loop(tuple(own), theta[k], g[k], *(a[k] for a in state))
 
     return call
