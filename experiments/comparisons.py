@@ -112,6 +112,11 @@ def without_tuning(logs: list[dict], tune_seeds: Collection[int]) -> list[dict]:
     return [log for log in logs if log["config"]["seed"] not in tune_seeds]
 
 
+def to_show(logs: list[dict], tune_seeds: Collection[int]) -> list[dict]:
+    """Return the logs `without_tuning`; all of them if a sweep has not got beyond its tuning."""
+    return without_tuning(logs, tune_seeds) or logs
+
+
 def cells(logs: list[dict], tune_seeds: Collection[int] = ()) -> dict[str, list[dict]]:
     """Return the logs of each cell under its label, which names only what varies between cells.
 

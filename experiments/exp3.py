@@ -286,11 +286,11 @@ def draw(logs: list[dict], own: list[dict], sweep: dict, args: argparse.Namespac
         return len(save(run_figures(log) | run_diagnostics(log), args.out / log["experiment_id"]))
 
     def whole_grid() -> int:
-        from comparisons import without_tuning
+        from comparisons import to_show
         from diagnostic_figures import grid_diagnostics
         from figures import grid_figures, save
 
-        compared = without_tuning(logs, sweep["tune_seeds"]) or logs
+        compared = to_show(logs, sweep["tune_seeds"])
         return len(save(grid_figures(compared) | grid_diagnostics(compared), args.out))
 
     def study() -> int:
@@ -524,7 +524,7 @@ def train_grid(
 def show(logs: list[dict], sweep: dict, args: argparse.Namespace, started: float) -> None:
     """Draw all figures, write the report and summary.csv, print the table and the conclusions."""
     # Here, because importing SciPy takes longer than parsing the arguments.
-    from comparisons import without_tuning
+    from comparisons import to_show
     from conclusions import conclude
 
     own = comparable([log for log in logs if log["experiment_id"] in sweep["runs"]] or logs)
@@ -536,7 +536,7 @@ def show(logs: list[dict], sweep: dict, args: argparse.Namespace, started: float
     if not args.report_only:
         # Other commands may have left runs in the same folder.
         results.write_summary_csv(results.load_logs(args.out), args.out)
-        print_summary(without_tuning(logs, sweep["tune_seeds"]) or logs)
+        print_summary(to_show(logs, sweep["tune_seeds"]))
         print(f"\n{drawn} figures, {len(logs)} logs and summary.csv are in {args.out}"
               f" ({time.perf_counter() - started:.0f} s)")  # fmt: skip
     print(f"\n{conclusions_text(found, min(98, shutil.get_terminal_size().columns))}")

@@ -16,8 +16,8 @@ from comparisons import (
     differences,
     in_order,
     mean_of,
+    to_show,
     varying,
-    without_tuning,
 )
 from conclusions import conclude
 from diagnostic_figures import grid_diagnostics, run_diagnostics
@@ -356,7 +356,7 @@ def picture_sections(logs: list[dict], palette: Palette) -> Markup:
 def page(logs: list[dict], sweep: dict) -> str:
     """Return the report. sweep: the content of sweep.json."""
     study, tune_seeds = sweep["study"], sweep["tune_seeds"]
-    fresh = without_tuning(logs, tune_seeds) or logs
+    fresh = to_show(logs, tune_seeds)
     grid, palette = cells(fresh), Palette()
     styles = looks(grid, palette)
     data = playable(grid, styles)
