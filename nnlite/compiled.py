@@ -57,9 +57,12 @@ def compile_formula(formula: Callable) -> Callable[..., None]:
         state = [a for a in others if isinstance(a, np.ndarray) and a.shape == theta.shape]
         numbers = others[len(state) :]
         loop, to_dtype = loops[len(state)], theta.dtype.type  # a float64 would slow it all down
+        if theta.ndim == 1:
+            loop(tuple(map(to_dtype, numbers)), theta, g, *state)
+            return
         # In a stack theta is (K, P), and a number may be an array (K, 1), one for each network.
-        for k in np.ndindex(theta.shape[:-1]):
-            own = [to_dtype(a[k][0] if isinstance(a, np.ndarray) else a) for a in numbers]
+        for k in range(len(theta)):
+            own = [to_dtype(a[k, 0] if isinstance(a, np.ndarray) else a) for a in numbers]
             loop(tuple(own), theta[k], g[k], *(a[k] for a in state))
 
     return call

@@ -63,5 +63,5 @@ class Linear(Layer):
         """
         xp = array_module(dz)
         xp.matmul(self.x.mT, dz, out=self.dweight)
-        xp.sum(dz, axis=-2, out=self.dbias)
+        dz.sum(axis=-2, out=self.dbias)
         return dz @ self.weight.mT if self.input_gradient else None
