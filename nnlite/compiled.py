@@ -57,7 +57,7 @@ def compile_formula(formula: Callable) -> Callable[..., None]:
         state = [a for a in others if isinstance(a, np.ndarray) and a.shape == theta.shape]
         numbers = others[len(state) :]
         loop, to_dtype = loops[len(state)], theta.dtype.type  # a float64 would slow it all down
-        if theta.ndim == 1:
+        if theta.ndim == 1:  # one network, without the detour of a stack: this runs at each step
             loop(tuple(map(to_dtype, numbers)), theta, g, *state)
             return
         # In a stack theta is (K, P), and a number may be an array (K, 1), one for each network.
