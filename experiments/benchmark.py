@@ -489,7 +489,8 @@ def run(args: argparse.Namespace) -> int:
     shout(data.note)
     where = f"{args.threads} core" + "s" * (args.threads > 1)
     if args.grid:
-        name, measure, title = "grid", grid_mode, f"Six runs of {args.epochs} epochs, {where}"
+        length = f"{args.epochs} epoch{'s' * (args.epochs != 1)}"
+        name, measure, title = "grid", grid_mode, f"Six runs of {length}, {where}"
     elif args.scale:
         name, measure, title = "scale", scale_mode, f"How costs grow, {where}"
     else:

@@ -257,7 +257,8 @@ def announce(configs: list[Config], data: Dataset, device: str, where: str, out:
         "Optimizers": "; ".join(f"{name} at {', '.join(r)}" for name, r in rates.items()),
         "Schedules": each("scheduler"),
         "Seeds": each("seed"),
-        "Training": f"{configs[0].epochs} epochs, batches of {each('batch_size')}",
+        "Training": f"{configs[0].epochs} epoch{'s' * (configs[0].epochs != 1)}, "
+        f"batches of {each('batch_size')}",
         "Device": device,
         "Runs": f"{len(configs)}, {where}, into {out}",
     }
@@ -354,7 +355,8 @@ def comparable(logs: list[dict]) -> list[dict]:
 
     groups = Counter(map(setting, logs)).most_common()
     for (_, name, epochs), count in groups[1:]:
-        print(f"left out, as most have other data or epochs: {count} of {name}, {epochs} epochs")
+        length = f"{epochs} epoch{'s' * (epochs != 1)}"
+        print(f"left out, as most have other data or epochs: {count} of {name}, {length}")
     return [log for log in logs if setting(log) == groups[0][0]]
 
 

@@ -19,7 +19,7 @@ from comparisons import (
     to_show,
     varying,
 )
-from conclusions import conclude
+from conclusions import conclude, plural
 from diagnostic_figures import grid_diagnostics, run_diagnostics
 from figures import divergence, grid_figures, run_figures
 from report_data import SHOWN_AT_FIRST, Cells, by_accuracy, looks, playable, swatch
@@ -320,7 +320,7 @@ def facts(logs: list[dict], grid: Cells) -> str:
         "epoch": max(len(log["epoch"]) for log in logs),
     }
     datasets = ", ".join(dict.fromkeys(log["dataset"]["name"] for log in logs))
-    return " · ".join([datasets, *(f"{n:,} {word}{'s' * (n != 1)}" for word, n in counts.items())])
+    return " · ".join([datasets, *(plural(n, word) for word, n in counts.items())])
 
 
 def warnings(logs: list[dict]) -> Markup:
