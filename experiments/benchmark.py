@@ -42,6 +42,7 @@ from contestants import (
     pytorch,
 )
 from exp3 import Parser, check_writable, positive_int, shout
+from studies import plural
 from threadpoolctl import threadpool_info, threadpool_limits
 from tqdm import tqdm
 
@@ -487,9 +488,9 @@ def run(args: argparse.Namespace) -> int:
         print(f"benchmark.py: error: {error}", file=sys.stderr)
         return 2
     shout(data.note)
-    where = f"{args.threads} core" + "s" * (args.threads > 1)
+    where = plural(args.threads, "core")
     if args.grid:
-        length = f"{args.epochs} epoch{'s' * (args.epochs != 1)}"
+        length = plural(args.epochs, "epoch")
         name, measure, title = "grid", grid_mode, f"Six runs of {length}, {where}"
     elif args.scale:
         name, measure, title = "scale", scale_mode, f"How costs grow, {where}"

@@ -40,6 +40,7 @@ from comparisons import (
     values,
     varying,
 )
+from studies import plural
 
 FEW = 6  # as many items as a sentence lists; of more it gives the number
 
@@ -71,10 +72,6 @@ def and_list(items: Iterable[str]) -> str:
 
 def the_first_few(items: list[str]) -> list[str]:
     return items if len(items) <= FEW else [*items[: FEW - 1], f"{len(items) - FEW + 1} more"]
-
-
-def plural(n: int, word: str) -> str:
-    return f"{n:,} {word}{'' if n == 1 else 's'}"
 
 
 def amount_of(row: dict, metric: str = "test_accuracy") -> str:

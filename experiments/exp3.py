@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import joblib
 import results
-from studies import AXES, STUDIES, best_rate, first_rates, listing, next_rate, score
+from studies import AXES, STUDIES, best_rate, first_rates, listing, next_rate, plural, score
 from sweep import checkpoint_path, connect, run_all, run_on_cluster, stack_size, stacks
 
 from nnlite import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, SCHEDULERS, Config, select_device
@@ -257,8 +257,7 @@ def announce(configs: list[Config], data: Dataset, device: str, where: str, out:
         "Optimizers": "; ".join(f"{name} at {', '.join(r)}" for name, r in rates.items()),
         "Schedules": each("scheduler"),
         "Seeds": each("seed"),
-        "Training": f"{configs[0].epochs} epoch{'s' * (configs[0].epochs != 1)}, "
-        f"batches of {each('batch_size')}",
+        "Training": f"{plural(configs[0].epochs, 'epoch')}, batches of {each('batch_size')}",
         "Device": device,
         "Runs": f"{len(configs)}, {where}, into {out}",
     }
@@ -355,7 +354,7 @@ def comparable(logs: list[dict]) -> list[dict]:
 
     groups = Counter(map(setting, logs)).most_common()
     for (_, name, epochs), count in groups[1:]:
-        length = f"{epochs} epoch{'s' * (epochs != 1)}"
+        length = plural(epochs, "epoch")
         print(f"left out, as most have other data or epochs: {count} of {name}, {length}")
     return [log for log in logs if setting(log) == groups[0][0]]
 

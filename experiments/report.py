@@ -19,7 +19,7 @@ from comparisons import (
     to_show,
     varying,
 )
-from conclusions import conclude, plural
+from conclusions import conclude
 from diagnostic_figures import grid_diagnostics, run_diagnostics
 from figures import divergence, grid_figures, run_figures
 from report_data import SHOWN_AT_FIRST, Cells, by_accuracy, looks, playable, swatch
@@ -38,7 +38,7 @@ from report_html import (
 )
 from report_pictures import pictures
 from report_svg import INK, PAPER, Palette
-from studies import STUDIES
+from studies import STUDIES, plural
 from study_figures import study_figures
 
 from nnlite.config import hidden_name

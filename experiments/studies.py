@@ -78,6 +78,10 @@ STUDIES = {
 }
 
 
+def plural(n: int, word: str) -> str:
+    return f"{n:,} {word}{'' if n == 1 else 's'}"
+
+
 def listing() -> str:
     """Return what `--study list` prints: name, question, number of runs, flags of each study."""
     texts = []
