@@ -26,10 +26,12 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 
-import exp3
 import joblib
 import numpy as np
-import results
+from threadpoolctl import threadpool_info, threadpool_limits
+from tqdm import tqdm
+
+import exp3
 from contestants import (
     FLOOR,
     NOTEBOOK,
@@ -42,12 +44,10 @@ from contestants import (
     pytorch,
 )
 from exp3 import Parser, check_writable, positive_int, shout
-from studies import plural
-from threadpoolctl import threadpool_info, threadpool_limits
-from tqdm import tqdm
-
 from nnlite import __version__, select_device
 from nnlite.datasets import DATASETS, Dataset, load
+from sweep import results
+from sweep.studies import plural
 
 TOLERANCE = 0.05  # of the loss of the first epoch: orders of batches and rounding differ
 CELLS = [(a, o) for a in ("relu", "sigmoid", "tanh") for o in ("sgd", "adam")]
@@ -381,7 +381,9 @@ def machine(threads: int) -> dict:
 
 def draw_bars(rows: list[Row], title: str):
     """A figure: a bar of seconds for each contestant, with its spread; far longer ones are cut."""
-    import figures  # here and below, as worker processes import this file but draw nothing
+    from figures import (
+        style as figures,  # here and below, as worker processes import this file but draw nothing
+    )
 
     base, ours = fastest(rows, FLOOR), fastest(rows, "nnlite")["median"]
     rows = [row for row in rows if "median" in row and row is not base][::-1]
@@ -410,7 +412,7 @@ def draw_bars(rows: list[Row], title: str):
 
 def draw_scale(rows: list[Row], title: str):
     """A figure: a column for each thing that grows, time above and memory below."""
-    import figures
+    from figures import style as figures
 
     figure = figures.Figure((13, 6.5), dpi=figures.DPI)
     axes = figure.subplots(2, len(AXES), sharex="col", sharey="row")
@@ -514,7 +516,7 @@ def run(args: argparse.Namespace) -> int:
     content = json.loads(json.dumps(content), parse_constant=lambda _: None)  # JSON has no NaN
     results.write_json(args.out / f"{name}.json", content)
 
-    import figures
+    from figures import style as figures
 
     draw = draw_scale if args.scale else draw_bars
     figures.save({name: draw(rows, f"{title} ({data.name})")}, args.out)

@@ -18,7 +18,8 @@ from nnlite import MLP, OPTIMIZERS, SoftmaxCrossEntropy, select_device
 from nnlite.backend import to_host
 from nnlite.datasets import Dataset
 from nnlite.seeding import streams
-from nnlite.training import VALIDATION_SHARE, scaled, train_epoch
+from nnlite.training import scaled, train_epoch
+from nnlite.training.loop import VALIDATION_SHARE
 
 SEED = 42
 FLOOR, NOTEBOOK = "its matrix products", "the notebook's PyTorch"

@@ -21,15 +21,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import joblib
-import results
-from studies import AXES, STUDIES, best_rate, first_rates, listing, next_rate, plural, score
-from sweep import checkpoint_path, connect, run_all, run_on_cluster, stack_size, stacks
 
 from nnlite import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, SCHEDULERS, Config, select_device
 from nnlite.backend import DEVICES, Device
-from nnlite.config import hidden_name
 from nnlite.datasets import DATASETS, Dataset, load, load_file
 from nnlite.files import write_text
+from nnlite.training.config import hidden_name
+from sweep import results
+from sweep.studies import AXES, STUDIES, listing, plural
+from sweep.tuning import best_rate, first_rates, next_rate, score
+from sweep.workers import checkpoint_path, connect, run_all, run_on_cluster, stack_size, stacks
 
 RATES = ", ".join(f"{name} {o.default_learning_rate:g}" for name, o in OPTIMIZERS.items())
 
@@ -274,28 +275,28 @@ def draw(logs: list[dict], own: list[dict], sweep: dict, args: argparse.Namespac
 
     # Each imports what it needs: only the processes that draw have to wait for matplotlib.
     def page() -> int:
-        from report import write_report
+        from report.page import write_report
 
         write_report(own, args.out, sweep)
         return 0
 
     def run(log: dict) -> int:
-        from diagnostic_figures import run_diagnostics
-        from figures import run_figures, save
+        from figures.inside import run_diagnostics
+        from figures.style import run_figures, save
 
         return len(save(run_figures(log) | run_diagnostics(log), args.out / log["experiment_id"]))
 
     def whole_grid() -> int:
-        from comparisons import to_show
-        from diagnostic_figures import grid_diagnostics
-        from figures import grid_figures, save
+        from figures.inside import grid_diagnostics
+        from figures.style import grid_figures, save
+        from findings.comparisons import to_show
 
         compared = to_show(logs, sweep["tune_seeds"])
         return len(save(grid_figures(compared) | grid_diagnostics(compared), args.out))
 
     def study() -> int:
-        from figures import save
-        from study_figures import study_figures
+        from figures.study import study_figures
+        from figures.style import save
 
         return len(save(study_figures(sweep["study"], own, sweep["tune_seeds"]), args.out))
 
@@ -525,8 +526,8 @@ def train_grid(
 def show(logs: list[dict], sweep: dict, args: argparse.Namespace, started: float) -> None:
     """Draw all figures, write the report and summary.csv, print the table and the conclusions."""
     # Here, because importing SciPy takes longer than parsing the arguments.
-    from comparisons import to_show
-    from conclusions import conclude
+    from findings.comparisons import to_show
+    from findings.conclusions import conclude
 
     own = comparable([log for log in logs if log["experiment_id"] in sweep["runs"]] or logs)
     logs = comparable(logs) if args.plot_only else own

@@ -8,15 +8,15 @@ __version__ = "0.2.0"
 
 from .activations import ACTIVATIONS, ELU, GELU, LeakyReLU, ReLU, Sigmoid, Tanh
 from .backend import select_device
-from .checkpoint import load, save
-from .config import Config
 from .datasets import DataError, Dataset
 from .layers import Layer, Linear
 from .losses import SoftmaxCrossEntropy
 from .network import INITIALIZERS, MLP
 from .optimizers import OPTIMIZERS, SGD, Adam, AdamW, Optimizer, RMSprop, SGDMomentum
+from .saving import load, save
 from .schedulers import SCHEDULERS, Constant, Cosine, Exponential, Scheduler, Step
 from .training import train
+from .training.config import Config
 
 __all__ = [
     "ACTIVATIONS", "INITIALIZERS", "MLP", "OPTIMIZERS", "SCHEDULERS", "SGD", "ELU", "GELU",

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import strict_cupy as stand_in
 from threadpoolctl import threadpool_limits
 
+import strict_cupy as stand_in
 from nnlite.datasets import FILES, Dataset
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import benchmark
-import contestants
 import numpy as np
 import pytest
 
+import benchmark
+import contestants
 from nnlite.datasets import load
 
 INSTALLED = {name: importlib.util.find_spec(name) is not None for name in ("torch", "jax", "numba")}

@@ -6,10 +6,10 @@ import shlex
 import shutil
 from types import SimpleNamespace
 
-import exp3
 import numpy as np
 import pytest
 
+import exp3
 from nnlite import datasets
 
 GRID_FIGURES = ["accuracy_curves", "activations", "comparison_grid", "gradient_flow", "loss_curves"]

@@ -10,8 +10,13 @@ import pytest
 
 from nnlite.activations import ACTIVATIONS
 from nnlite.backend import erf, select_device, to_host
-from nnlite.config import Config
-from nnlite.diagnostics import (
+from nnlite.layers import Linear
+from nnlite.losses import SoftmaxCrossEntropy
+from nnlite.network import MLP
+from nnlite.optimizers import OPTIMIZERS
+from nnlite.training import evaluate, train, train_epoch
+from nnlite.training.config import Config
+from nnlite.training.diagnostics import (
     confusion_matrix,
     gradient_statistics,
     histograms,
@@ -19,12 +24,7 @@ from nnlite.diagnostics import (
     update_ratios,
     weights,
 )
-from nnlite.layers import Linear
-from nnlite.logs import leaves
-from nnlite.losses import SoftmaxCrossEntropy
-from nnlite.network import MLP
-from nnlite.optimizers import OPTIMIZERS
-from nnlite.training import evaluate, train, train_epoch
+from nnlite.training.logs import leaves
 
 CLOSE = {"rtol": 2e-5, "atol": 2e-5}  # float32, and sums in another order
 

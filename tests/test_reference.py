@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from studies import STUDIES
+
+from sweep.studies import STUDIES
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "experiments" / "reference"

@@ -1,0 +1,1 @@
+"""Many runs: what to run, where, and the files that they leave."""

@@ -1,0 +1,87 @@
+"""Studies: questions with the command-line flags that answer them, and how a rate is tuned.
+
+A study changes one variable, or holds two against each other, with the same five seeds for every
+cell; its flags are ordinary ones that anyone could type.
+"""
+
+import math
+from dataclasses import dataclass
+
+from nnlite.activations import ACTIVATIONS
+from nnlite.network import INITIALIZERS
+from nnlite.optimizers import OPTIMIZERS
+from nnlite.schedulers import SCHEDULERS
+from sweep.tuning import FIRST_RATES
+
+SEEDS = "--seed 42 43 44 45 46"
+AXES = ("activation", "optimizer", "lr", "scheduler", "seed", "batch-size", "init", "depth")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question, and the words of a command line that answers it."""
+
+    question: str
+    flags: list[str]
+
+    def values(self, flag: str) -> list[str]:
+        """Return the words after --flag; [] if it is not among the flags."""
+        if f"--{flag}" not in self.flags:
+            return []
+        after = self.flags[self.flags.index(f"--{flag}") + 1 :]
+        ends = [i for i, word in enumerate(after) if word.startswith("--")]
+        return after[: ends[0]] if ends else after
+
+    @property
+    def runs(self) -> int:
+        """Number of runs; of a tuning without extensions, and with no tuned rate customary."""
+        cells = math.prod(max(1, len(self.values(axis))) for axis in AXES if axis != "seed")
+        seeds, tuning = (len(self.values(flag)) for flag in ("seed", "tune-seed"))
+        return cells * (FIRST_RATES * tuning + 2 * seeds if tuning else seeds)
+
+
+def study(question: str, flags: str) -> Study:
+    return Study(question, f"{flags} {SEEDS}".split())
+
+
+STUDIES = {
+    "activations": study(
+        "Which activation function learns best, all else equal?",
+        f"--activation {' '.join(ACTIVATIONS)} --optimizer adam --epochs 30",
+    ),
+    "optimizers": study(
+        "Which optimizer learns best, each at its customary learning rate?",
+        f"--activation relu --optimizer {' '.join(OPTIMIZERS)} --epochs 30",
+    ),
+    "schedulers": study(
+        "What does lowering the learning rate during training gain?",
+        f"--activation relu --optimizer adam --scheduler {' '.join(SCHEDULERS)} --epochs 30",
+    ),
+    "learning-rate": study(
+        "How much of the difference between optimizers is the learning rate?",
+        f"--activation relu sigmoid tanh --optimizer {' '.join(OPTIMIZERS)} "
+        "--tune-seed 1 2 --epochs 5",
+    ),
+    "depth": study(
+        "How do gradients change on their way through many layers, and what does it cost?",
+        "--activation relu sigmoid tanh --optimizer sgd_momentum --hidden 128 "
+        f"--depth 1 2 3 4 5 6 7 8 9 10 --init {' '.join(INITIALIZERS)} --epochs 3",
+    ),
+    "batch-size": study(
+        "What does the batch size change, down to one sample a step?",
+        "--activation relu --optimizer sgd --batch-size 1 8 32 128 512 --epochs 5",
+    ),
+}
+
+
+def plural(n: int, word: str) -> str:
+    return f"{n:,} {word}{'' if n == 1 else 's'}"
+
+
+def listing() -> str:
+    """Return what `--study list` prints: name, question, number of runs, flags of each study."""
+    texts = []
+    for name, s in STUDIES.items():
+        about = "about " if s.values("tune-seed") else ""
+        texts.append(f"{name}: {s.question} ({about}{s.runs} runs)\n    {' '.join(s.flags)}")
+    return "\n\n".join(texts)

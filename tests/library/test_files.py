@@ -1,0 +1,412 @@
+"""nnlite.files: no file is ever half-written, and no file that is read is trusted.
+
+`damaged` and `little_memory` serve the tests of everything else that reads files, too.
+"""
+
+import errno
+import io
+import os
+import pickle
+import signal
+import struct
+import subprocess
+import sys
+import time
+import tracemalloc
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnlite import datasets
+from nnlite.datasets import FILES, MD5, DataError
+from nnlite.files import read_arrays, replacing, write_arrays, write_text
+
+ROOT = Path(__file__).resolve().parents[2]
+ARRAYS = {
+    "theta": np.linspace(-1, 1, 60, dtype="float32").reshape(3, 20),
+    "t": np.array(7),
+    "about": np.array('{"name": "größer"}'),
+}
+
+posix = pytest.mark.skipif(os.name != "posix", reason="kills as POSIX does")
+
+
+def damaged(data, count, seed=0):
+    """Yield `count` damaged versions of a file's bytes, none of them equal to it."""
+    random = np.random.default_rng(seed)
+    for k in range(count):
+        a, b = np.sort(random.choice(len(data) + 1, 2, replace=False)).tolist()
+        near = a + min(b - a, 64)
+        bit = (data[a] ^ 1 << int(random.integers(8))).to_bytes(1, "big")
+        yield [
+            data[:a],  # cut off
+            data[:a] + bit + data[a + 1 :],
+            data[:a] + bytes(255 - byte for byte in data[a:near]) + data[near:],
+            data[:a] + data[near:],  # a piece is missing
+            data[:near] + data[a:],  # a piece is there twice
+            data[:a] + random.bytes(b - a) + data[b:],
+        ][k % 6]
+
+
+@contextmanager
+def little_memory(limit=8_000_000):
+    """What is inside may not hold more than so many bytes at any time."""
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < limit
+
+
+def assert_refused(read, path, error=ValueError):
+    """`read` refuses the file in one sentence that names it; nothing else can be raised."""
+    with pytest.raises(error) as caught:
+        read(path)
+    message = str(caught.value)
+    assert str(path) in message and "\n" not in message and len(message) < 1000
+
+
+def assert_same(arrays, expected):
+    assert arrays.keys() == expected.keys()
+    for name, array in expected.items():
+        assert arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(arrays[name], array)
+
+
+# ---- writing
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A file that is there already."""
+    path = tmp_path / "a file.json"
+    path.write_bytes(b"old")
+    return path
+
+
+def test_a_file_is_replaced_when_it_is_complete(old):
+    with replacing(old) as file:
+        file.write(b"new")
+        file.flush()
+        assert old.read_bytes() == b"old"
+    assert old.read_bytes() == b"new"
+    assert os.listdir(old.parent) == [old.name]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_a_block_that_fails_changes_nothing(old, error):
+    with pytest.raises(error), replacing(old) as file:
+        file.write(b"new")
+        raise error
+    assert old.read_bytes() == b"old"
+    assert os.listdir(old.parent) == [old.name]
+
+
+@pytest.mark.parametrize("call", ["replace", "write"])
+def test_a_full_disk_changes_nothing(old, call, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if call == "replace":
+        monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space left"), replacing(old) as file:
+        file.write(b"new")
+        if call == "write":
+            full()
+    assert old.read_bytes() == b"old"
+    assert os.listdir(old.parent) == [old.name]
+
+
+@pytest.mark.parametrize("name", ["missing/file", "a file.json/file"])
+def test_a_folder_that_is_none_is_an_os_error(old, name):
+    with pytest.raises(OSError):
+        write_text(old.parent / name, "new")
+    assert old.read_bytes() == b"old"
+
+
+@posix
+def test_killed_within_the_block_the_old_file_stays(old):
+    code = (
+        "import os, sys, nnlite.files\n"
+        "with nnlite.files.replacing(sys.argv[1]) as file:\n"
+        "    file.write(b'half')\n"
+        "    file.flush()\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, old], cwd=ROOT).returncode == -signal.SIGKILL
+    assert old.read_bytes() == b"old"
+    left = [name for name in os.listdir(old.parent) if name != old.name]
+    assert len(left) == 1 and left[0].endswith(".tmp")
+
+
+@posix
+def test_killed_at_random_moments_the_file_is_whole(tmp_path):
+    """A process that writes all the time is killed, again and again."""
+    code = (
+        "import sys, nnlite.files\n"
+        "k = 0\n"
+        "while True:\n"
+        "    nnlite.files.write_text(sys.argv[1], 1_000_000 * chr(97 + k % 26))\n"
+        "    k += 1\n"
+    )
+    path, random = tmp_path / "file", np.random.default_rng(0)
+    for _ in range(5):
+        writer = subprocess.Popen([sys.executable, "-c", code, path], cwd=ROOT)
+        while not path.exists() and writer.poll() is None:
+            time.sleep(0.01)
+        time.sleep(random.uniform(0, 0.05))
+        writer.kill()
+        assert writer.wait() == -signal.SIGKILL
+        text = path.read_text()
+        assert len(text) == 1_000_000 and len(set(text)) == 1
+        path.unlink()
+
+
+def test_several_writers_at_once_do_not_mix(tmp_path):
+    path, seen = tmp_path / "file", []
+
+    def write(letter):
+        for _ in range(25):
+            write_text(path, letter * 200_000)
+
+    with ThreadPoolExecutor() as pool:
+        writers = [pool.submit(write, letter) for letter in "abcd"]
+        while not all(writer.done() for writer in writers):
+            with suppress(FileNotFoundError):
+                seen.append(path.read_text())
+        for writer in writers:
+            writer.result()  # raises what went wrong in there
+    seen.append(path.read_text())
+    assert {(len(text), len(set(text))) for text in seen} == {(200_000, 1)}
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_text_is_utf_8_with_its_line_ends_as_they_are(tmp_path):
+    write_text(tmp_path / "file", "größer\nals\r\n")
+    assert (tmp_path / "file").read_bytes() == b"gr\xc3\xb6\xc3\x9fer\nals\r\n"
+
+
+# ---- arrays
+
+
+@pytest.fixture(scope="module")
+def npz(tmp_path_factory):
+    """A file of arrays, and its bytes."""
+    path = tmp_path_factory.mktemp("arrays") / "arrays.npz"
+    write_arrays(path, ARRAYS)
+    return path, path.read_bytes()
+
+
+def test_arrays_come_back_and_numpy_reads_them_too(npz):
+    path, _ = npz
+    assert_same(read_arrays(path), ARRAYS)
+    with np.load(path, allow_pickle=False) as file:
+        assert_same(dict(file), ARRAYS)
+
+
+def test_a_missing_file_is_an_os_error(tmp_path):
+    for path in (tmp_path / "missing.npz", tmp_path):
+        with pytest.raises(OSError):
+            read_arrays(path)
+
+
+def test_damaged_files_are_refused_or_read_as_they_were(npz, tmp_path):
+    path, refused = tmp_path / "damaged.npz", 0
+    for data in damaged(npz[1], 150):
+        path.write_bytes(data)
+        with little_memory():
+            try:
+                arrays = read_arrays(path)
+            except ValueError as error:
+                refused += 1
+                assert str(path) in str(error) and "\n" not in str(error)
+                continue
+        assert_same(arrays, ARRAYS)  # the damage was in what a zip holds twice, or not at all
+    assert refused > 100
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"PK\x03\x04", b"PK\x05\x06" + bytes(18), b"{}", b"<html>", bytes(1000)],
+    ids=["nothing", "begin of a zip", "empty zip", "json", "html", "zeros"],
+)
+def test_files_of_other_kinds(data, tmp_path):
+    path = tmp_path / "foreign.npz"
+    path.write_bytes(data)
+    if data[:4] == b"PK\x05\x06":
+        assert read_arrays(path) == {}
+    else:
+        assert_refused(read_arrays, path)
+
+
+class Trap:
+    """Unpickling it leaves a file behind."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def npy(header, data=b"", version=b"\1\0"):
+    """An .npy file with any header."""
+    length = struct.pack("<H" if version == b"\1\0" else "<I", len(header) + 1)
+    return b"\x93NUMPY" + version + length + header.encode() + b"\n" + data
+
+
+def described(descr, shape):
+    return f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}}}"
+
+
+def test_nothing_in_a_file_is_executed(tmp_path):
+    sprung, path = tmp_path / "sprung", tmp_path / "trap.npz"
+    trap = np.array([Trap(sprung)])
+    np.savez(path, theta=np.array([(1.0, Trap(sprung))], dtype=[("x", "f4"), ("y", "O")]))
+    assert_refused(read_arrays, path)
+    trap.dump(path)  # a bare pickle
+    assert_refused(read_arrays, path)
+    np.save(path.with_suffix(".npy"), trap)
+    assert_refused(read_arrays, path.with_suffix(".npy"))
+    np.savez(path, theta=trap)
+    assert_refused(read_arrays, path)
+    data = pickle.dumps(trap)
+    data += bytes(-len(data) % 8)  # as long as so many pointers
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("theta.npy", npy(described("|O", (len(data) // 8,)), data))
+    assert_refused(read_arrays, path)
+    assert not sprung.exists()
+    with np.load(path, allow_pickle=True) as file, suppress(ValueError):
+        file["theta"]
+    assert sprung.exists()  # the trap would have worked
+
+
+FLOATS = np.ones(4, "<f4").tobytes()
+BAD_ARRAYS = {
+    "gigantic": npy(described("<f4", (10**12,)), FLOATS),
+    "beyond 64 bits": npy(described("<f4", (2**62, 4)), FLOATS),
+    "empty beyond 64 bits": npy(described("<f4", (0, 2**70))),
+    "negative": npy(described("<f4", (-1, -4)), FLOATS),
+    "negative and gigantic": npy(described("<f4", (-(10**9), 10**9)), FLOATS),
+    "too long": npy(described("<f4", (3,)), FLOATS),
+    "too short": npy(described("<f4", (5,)), FLOATS),
+    "wider type": npy(described("<f8", (4,)), FLOATS),
+    "no type": npy(described("<f3", (4,)), FLOATS),
+    "objects": npy(described("|O", (2,)), FLOATS),
+    "version 9": npy(described("<f4", (4,)), FLOATS, b"\x09\0"),
+    "version 2 with another length": npy("  " + described("<f4", (4,)), FLOATS, b"\2\0"),
+    "shape of text": npy(described("<f4", "'four'"), FLOATS),
+    "shape with an expression": npy(described("<f4", "(2 + 2,)"), FLOATS),
+    "a call": npy("__import__('os').abort()", FLOATS),
+    "nested": npy("[" * 5000, FLOATS),
+    "signs": npy("-" * 9000 + "1", FLOATS),
+    "number": npy("1" * 9000, FLOATS),
+    "no dict": npy("[1, 2]", FLOATS),
+    "no header": b"\x93NUMPY\1\0",
+    "no array": b"four",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("member", BAD_ARRAYS.values(), ids=BAD_ARRAYS)
+def test_bad_arrays_in_a_sound_zip(member, tmp_path):
+    path = tmp_path / "bad.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("theta.npy", member)
+    with little_memory():
+        assert_refused(read_arrays, path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+@pytest.mark.parametrize("declared", [None, 100])
+def test_compressed_arrays_are_refused_unseen(tmp_path, method, declared):
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("theta.npy", npy(described("|u1", (16_000_000,)), bytes(16_000_000)))
+        if declared:
+            archive.infolist()[0].file_size = declared  # as if it were little
+    assert 100 < path.stat().st_size < 100_000
+    with little_memory():
+        assert_refused(read_arrays, path)
+
+
+def test_the_same_bytes_declared_many_times_are_refused_unseen(tmp_path):
+    """A zip whose table of contents lists one array 200 times, or arrays one within another."""
+    path, array = tmp_path / "bomb.npz", io.BytesIO()
+    np.save(array, np.zeros(50_000))
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.npy", array.getvalue())
+        start = archive.fp.tell()
+    data = path.read_bytes()
+    entry = data[start:-22]
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 200, 200, 200 * len(entry), start, 0)
+    path.write_bytes(data[:start] + 200 * entry + end)
+    with zipfile.ZipFile(path) as archive:
+        assert len(archive.infolist()) == 200
+    with little_memory(1_000_000):
+        assert_refused(read_arrays, path)
+
+
+# ---- the data's files: Fashion-MNIST's four, and the cache that holds them as arrays
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory):
+    """A directory with four small IDX files, published in Fashion-MNIST's place."""
+    folder, random = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NNLITE_CACHE", str(folder / "cache"))
+        patch.delenv("NNLITE_DATA", raising=False)
+        for address in ("MIRROR", "OPENML"):
+            patch.setattr(datasets, address, "nowhere:")
+        for name, shape in zip(FILES, [(6, 28, 28), (6,), (4, 28, 28), (4,)], strict=True):
+            header = struct.pack(f">{1 + len(shape)}I", 0x0800 + len(shape), *shape)
+            data = header + random.integers(0, 10, shape, dtype=np.uint8).tobytes()
+            (folder / name).write_bytes(data)
+            patch.setitem(MD5, name, datasets._md5(data))
+        yield folder
+
+
+def test_damaged_idx_files_are_refused(four):
+    checksum = datasets.load("fashion-mnist", four).checksum
+    for k, name in enumerate(FILES):
+        path = four / name
+        sound = path.read_bytes()
+        for data in damaged(sound, 30, seed=k):
+            path.write_bytes(data)
+            with little_memory():
+                assert_refused(lambda p: datasets.load("fashion-mnist", p.parent), path, DataError)
+        path.write_bytes(sound)
+    assert datasets.load("fashion-mnist", four).checksum == checksum
+
+
+def test_a_file_that_is_too_large_is_refused_unread(four):
+    path = four / FILES[2]
+    sound = path.read_bytes()
+    os.truncate(path, 64 * 2**20)  # a hole, and more than Fashion-MNIST's largest
+    try:
+        with little_memory():
+            assert_refused(lambda p: datasets.load("fashion-mnist", p.parent), path, DataError)
+    finally:
+        path.write_bytes(sound)
+
+
+def test_a_damaged_cache_is_passed_over_or_read_as_it_was(four):
+    expected = datasets.load("fashion-mnist", four)
+    datasets._write_cache(expected)
+    path, refused = four / "cache" / "fashion-mnist.npz", 0
+    assert datasets.load("fashion-mnist").source == "cache"
+    for data in damaged(path.read_bytes(), 60):
+        path.write_bytes(data)
+        try:
+            assert datasets.load("fashion-mnist").checksum == expected.checksum
+        except DataError as error:
+            refused += 1
+            assert f"cache: {path}" in str(error)
+    assert refused > 40
