@@ -8,8 +8,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
-from test_comparisons import SEEDS, cell, fake, tuned_logs
 
+from builders import SEEDS, cell, fake, tuned_logs
 from figures import style as figures
 from figures.study import study_figures
 from nnlite import ACTIVATIONS, OPTIMIZERS, SCHEDULERS

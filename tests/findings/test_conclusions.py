@@ -4,8 +4,8 @@ import re
 from itertools import product
 
 import pytest
-from test_comparisons import SEEDS, cell, fake, tuned_logs
 
+from builders import SEEDS, cell, fake, tuned_logs
 from findings.conclusions import conclude
 from nnlite import SCHEDULERS
 from sweep import studies
