@@ -70,6 +70,6 @@ def check_labels(labels: Array, logits_shape: tuple[int, ...]) -> None:
     host = isinstance(labels, np.ndarray)
     if host and (labels.max() >= classes or (labels.dtype.kind == "i" and labels.min() < 0)):
         raise ValueError(
-            f"labels range from {labels.min()} to {labels.max()}, but the network has the "
+            f"labels range from {labels.min()} to {labels.max()}, but the network knows the "
             f"classes 0 to {classes - 1}"
         )

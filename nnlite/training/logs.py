@@ -54,8 +54,8 @@ from ..datasets import Dataset
 from .config import Config, hidden_name
 
 __all__ = [
-    "append", "append_epoch", "identity", "leaves", "like", "nested_map", "new_log", "seal",
-    "summarize", "to_host_together", "verify",
+    "append", "append_epoch", "checksum", "identity", "leaves", "like", "nested_map", "new_log",
+    "seal", "summarize", "to_host_together", "verify",
 ]  # fmt: skip
 
 
