@@ -146,19 +146,16 @@ class Training:
             self.look_at_start()
         started = time.perf_counter()
         use(self.device)
-        rates = [schedule(self.epoch) for schedule in self.schedules]
         # Diverging networks overflow. The losses show it, so NumPy need not warn as well.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            losses, update_ratio = self.train(rates)
+            losses, update_ratio = self.train()
             measured, counted = self.measure()
-            # Each copy from a GPU waits for it, so there are only these two (and the histograms).
-            losses = np.atleast_2d(to_host(losses))
-            measured = to_host_together(measured | {"update_ratio": update_ratio}, self.runs)
+            self.record(losses, measured | {"update_ratio": update_ratio}, counted, started)
         self.epoch += 1
-        self.record(rates, losses, measured, counted, (time.perf_counter() - started) / self.runs)
 
-    def train(self, rates: list[float]) -> tuple[Array, dict[str, Array]]:
+    def train(self) -> tuple[Array, dict[str, Array]]:
         """Train for an epoch; return each batch's loss, and how far the last step moved weights."""
+        rates = self.learning_rates()
         self.optimizer.learning_rate = rates if self.runs > 1 else rates[0]
         order = self.on_device(
             [run["batches"].permutation(n) for run, n in zip(self.random, self.train_rows)]
@@ -175,37 +172,35 @@ class Training:
     def measure(self) -> tuple[dict, list[dict]]:
         """Measure the network as it is after the epoch.
 
-        Returns all measures under their names in the log, and for each run its histograms, which
+        Returns all measures under their names in the log, and the histograms of each run, which
         only the first and the last epoch have.
         """
         validation, _ = evaluate(
             self.model, self.loss, self.images, self.labels, self.validation_rows
         )
         measured = {f"val_{name}": value for name, value in validation.items()}
+
         self.backpropagate(self.probe_rows)
         measured["probe"] = probe_statistics(self.model)
-        numbered = (("first", 0), ("last", self.config.epochs - 1))
-        names = [name for name, epoch in numbered if epoch == self.epoch]
+        epochs = {"first": 0, "last": self.config.epochs - 1}
+        names = [name for name, epoch in epochs.items() if epoch == self.epoch]
         counted = histograms(self.model) if names else [{}] * self.runs
+
         # As in the original sheet, gradients are looked at on one more training batch. Those of the
-        # last batch would not do: it may be shorter, and the step after them has changed the
-        # weights.
+        # epoch's last batch would not do: it may be shorter, and its step has changed the weights.
         self.backpropagate(self.fresh_batch())
         measured["gradient_stats"] = gradient_statistics(self.model)
         return measured, [dict.fromkeys(names, of_run) for of_run in counted]
 
-    def record(
-        self,
-        rates: list[float],
-        losses: np.ndarray,
-        measured: list[dict],
-        counted: list[dict],
-        seconds: float,
-    ) -> None:
-        """Add the epoch to the log of each run, unless that has ended by diverging."""
-        for k, log in enumerate(self.logs):
+    def record(self, losses: Array, measured: dict, counted: list[dict], started: float) -> None:
+        """Add the epoch, which `started` at that time, to the log of each run still going."""
+        # A copy from a GPU waits for it, so there are only these two an epoch (and histograms).
+        losses = np.atleast_2d(to_host(losses))
+        measured = to_host_together(measured, self.runs)
+        seconds = (time.perf_counter() - started) / self.runs
+        for k, (log, rate) in enumerate(zip(self.logs, self.learning_rates())):
             if not log["diverged"]:
-                append_epoch(log, rates[k], losses[k], measured[k], counted[k], seconds)
+                append_epoch(log, rate, losses[k], measured[k], counted[k], seconds)
 
     def look_at_start(self) -> None:
         """Record gradients and layers on the probe images before the first step."""
@@ -218,7 +213,7 @@ class Training:
             log["initial"] = initial
 
     def finish(self) -> list[dict]:
-        """Measure the network on the test set, the only use of it; seal and return the logs."""
+        """Measure the network on the test set, for the only time; seal and return the logs."""
         images, labels = self.xp.asarray(self.data.x_test), self.xp.asarray(self.data.y_test)
         rows = self.xp.arange(len(images))
         with np.errstate(over="ignore", invalid="ignore"):
@@ -237,10 +232,14 @@ class Training:
         checkpoint.save(self, path)
 
     def resume(self, path: str | os.PathLike) -> None:
-        """Go on from a checkpoint. Raises ValueError if it does not fit; discard this then."""
+        """Go on from a checkpoint. If that raises ValueError, discard this Training."""
         checkpoint.resume(self, path)
 
     # The small parts of the above.
+
+    def learning_rates(self) -> list[float]:
+        """The rate of each run in this epoch."""
+        return [schedule(self.epoch) for schedule in self.schedules]
 
     def train_on(self, order: Array) -> Array:
         """One `train_epoch` of these rows."""
