@@ -230,6 +230,18 @@ def test_damaged_files_are_refused_or_read_as_they_were(npz, tmp_path):
     assert refused > 100
 
 
+def test_a_shape_changed_to_a_smaller_one_is_noticed(tmp_path):
+    """NumPy alone would read half of the numbers, and never compare the checksum of all."""
+    path = tmp_path / "damaged.npz"
+    write_arrays(path, {"theta": np.zeros((3, 20_000))})
+    data = path.read_bytes()
+    assert data.count(b"(3, 20000)") == 1
+    path.write_bytes(data.replace(b"(3, 20000)", b"(3, 10000)"))
+    with np.load(path) as file:
+        assert file["theta"].shape == (3, 10_000)
+    assert_refused(read_arrays, path)
+
+
 @pytest.mark.parametrize(
     "data",
     [b"", b"PK\x03\x04", b"PK\x05\x06" + bytes(18), b"{}", b"<html>", bytes(1000)],
