@@ -345,11 +345,7 @@ def test_exercise_swish(copy):
 
 def test_exercise_nesterov(copy):
     source, test = copy / "nnlite/optimizers.py", copy / "tests/library/test_optimizers.py"
-    replace(
-        source,
-        "@elementwise\ndef rmsprop",
-        solution("class Nesterov") + "\n\n@elementwise\ndef rmsprop",
-    )
+    replace(source, "class RMSprop", solution("class Nesterov") + "\n\nclass RMSprop")
     replace(source, '    "adamw": AdamW,\n', '    "adamw": AdamW,\n    "nesterov": Nesterov,\n')
     trained = command(copy, *"experiments/exp3.py --activation relu --optimizer nesterov "
                       "--dataset digits --epochs 1 --jobs 1".split())  # fmt: skip
