@@ -1,4 +1,4 @@
-"""experiments/findings/conclusions.py: the right numbers in words, verdicts that follow the data."""
+"""experiments/findings/conclusions.py: the right numbers in words; verdicts follow the data."""
 
 import re
 from itertools import product
