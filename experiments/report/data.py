@@ -19,10 +19,12 @@ POINTS = 60  # of a curve
 WRONG_IMAGES = 12
 
 # What the page's charts can show, in the order of their buttons.
-METRICS = {  # key of a log -> label, scale, digits, ceiling
-    "val_accuracy": ("validation accuracy (%)", "errors", 2, None),
-    "train_loss": (f"training loss: {LOSS}", "log", 4, MAX_LOSS),
-    "val_loss": (f"validation loss: {LOSS}", "log", 4, MAX_LOSS),
+ACCURACY = {"scale": "errors", "digits": 2, "ceiling": None}
+NATS = {"scale": "log", "digits": 4, "ceiling": MAX_LOSS}
+METRICS = {  # key of a log -> how to show it
+    "val_accuracy": {"label": "validation accuracy (%)", **ACCURACY},
+    "train_loss": {"label": f"training loss: {LOSS}", **NATS},
+    "val_loss": {"label": f"validation loss: {LOSS}", **NATS},
 }
 FLOWS = {  # label -> what a log has of a layer, from the untrained network to the last epoch
     "mean |gradient| of the weights (nats)": lambda log, layer: [
@@ -66,9 +68,7 @@ def script_data(sweep: Sweep, palette: Palette) -> dict:
     return {
         "epochs": [k + 1 for k in kept],
         "layers": layers(max(cell.depth for cell in sweep.cells)),
-        "metrics": [
-            dict(zip(("label", "scale", "digits", "ceiling"), metric)) for metric in METRICS.values()
-        ],
+        "metrics": list(METRICS.values()),
         "measures": list(FLOWS),
         "classes": sweep.dataset["classes"],
         "images": {w["row"]: png(w["image"]) for images in wrong for w in images},

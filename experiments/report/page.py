@@ -194,7 +194,7 @@ def duration(seconds: float) -> str:
 
 
 class Number(NamedTuple):
-    """A number in a table: as text, as the script sorts it, and the text after its ± if it has one."""
+    """A number in a table: as text, as the script sorts it, and what follows its ±, if anything."""
 
     text: str
     value: float | None
