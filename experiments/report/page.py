@@ -19,7 +19,7 @@ from figures.inside import grid_diagnostics
 from figures.run import run_figures
 from figures.study import study_figures
 from figures.style import divergence
-from findings.comparisons import A_BETTER, B_BETTER, differences
+from findings.comparisons import A_BETTER, B_BETTER, NOT_DECIDED, differences
 from findings.conclusions import Conclusions
 from findings.sweep import NAMES, Cell, Sweep
 from findings.words import plural
@@ -86,16 +86,16 @@ def context(sweep: Sweep, conclusions: Conclusions) -> dict:
         "found": conclusions.found,
         "not_shown": conclusions.not_shown,
         "setup": setup(sweep),
-        "figures": pictures(figures(sweep), palette),
+        "figures": pictures(figures_of(sweep), palette),
         "data": data,
         "shown_at_first": SHOWN_AT_FIRST,
-        "best_first": ranking,  # positions in data.cells; so is `mistaken`, None if none was tested
+        "best_first": ranking,  # positions in data.cells, like `mistaken`: the best of those tested
         "mistaken": next((k for k in ranking if data["cells"][k]["confusion"]), None),
         "headings": [heading for heading, _ in COLUMNS.values()],
         "cells": cell_rows(sweep, data),
         "runs": run_rows(sweep),
         **difference_rows(sweep),
-        "settings": [name.replace("_", " ") for name in configuration(sweep.cells[0])],
+        "setting_names": [setting_name(key) for key in configuration(sweep.cells[0])],
         "configurations": configuration_rows(sweep),
         "command": sweep.command,
         "colors": {theme: palette.css(theme) for theme in ("light", "dark")},
@@ -113,7 +113,7 @@ def runs_of(sweep: Sweep) -> list[dict]:
     return [log for cell in sweep.cells for log in cell.logs]
 
 
-def figures(sweep: Sweep) -> dict[str, Figure]:
+def figures_of(sweep: Sweep) -> dict[str, Figure]:
     """Return the figures of the study, and of the grid or of a single run."""
     runs = runs_of(sweep)
     if len(runs) == 1:  # then its own figures say more than a grid of one
@@ -124,27 +124,18 @@ def figures(sweep: Sweep) -> dict[str, Figure]:
 # What was run
 
 
-SETTINGS = {
-    "learning_rate": "learning rate",
-    "batch_size": "batch size",
-    "hidden": "hidden layers",
-    "init": "initial weights",
-}
-
-
 def setup(sweep: Sweep) -> dict[str, str | list[str]]:
     """Return what was run, on what."""
     runs = runs_of(sweep)
     tested = next((log for log in runs if log["test_confusion"]), runs[0])
-    texts = settings(sweep)
-    named = {key: f"{SETTINGS.get(key, key)}: {text}" for key, text in texts.items()}
+    listed = {key: f"{setting_name(key)}: {text}" for key, text in setting_values(sweep).items()}
     versions = (log["versions"].items() for log in runs)
     return {
         "dataset": sweep.dataset["name"],
         "validated": total(tested["val_confusion"][0]),
         "tested": total(tested["test_confusion"]),
-        "varies": [named[key] for key in sweep.varies],
-        "fixed": [text for key, text in named.items() if key not in sweep.varies],
+        "varies": [listed[key] for key in sweep.varies],
+        "fixed": [text for key, text in listed.items() if key not in sweep.varies],
         "seeds": ", ".join(map(str, sweep.seeds)),
         "tune_seeds": ", ".join(map(str, sweep.tune_seeds)),
         "steps": each(f"{log['steps_per_epoch']:,}" for log in runs),
@@ -156,11 +147,16 @@ def setup(sweep: Sweep) -> dict[str, str | list[str]]:
 
 
 def each(texts: Iterable[str]) -> str:
-    """Return the texts, each once."""
+    """List the different ones among texts of all runs."""
     return "; ".join(dict.fromkeys(texts))
 
 
-def settings(sweep: Sweep) -> dict[str, str]:
+def setting_name(key: str) -> str:
+    """Return the name of a setting of Config on the page."""
+    return {"hidden": "hidden layers", "init": "initial weights"}.get(key, key.replace("_", " "))
+
+
+def setting_values(sweep: Sweep) -> dict[str, str]:
     """Return the values of each setting, such as {"optimizer": "sgd, adam"}.
 
     Where the learning rate does not vary, as it is each optimizer's own, its optimizer is named.
@@ -242,25 +238,27 @@ def run_rows(sweep: Sweep) -> list[dict]:
 
 
 def difference_rows(sweep: Sweep) -> dict:
-    """Return the differences, how many pairs there are, and None: for cells that share a seed.
+    """Return the rows of the table of differences, and what its caption says of them.
 
-    With many pairs, return the differences from the best cell only, and its name in place of None.
+    `pairs` is how many pairs of cells share a seed. If these are too many, there are only rows with
+    the best cell, and `compared_with` is its name; otherwise that is None.
     """
     pairs = [(a, b, found) for a, b, found in differences(sweep) if found.mean is not None]
     count, best = len(pairs), None
     if count > MANY_PAIRS:
         best = best_first(sweep.cells)[0]
         pairs = [pair for pair in pairs if best in pair]
-    rows = [
-        {
+    rows = []
+    for a, b, found in pairs:
+        winner = {A_BETTER: a.label, B_BETTER: b.label, NOT_DECIDED: "within the noise"}
+        row = {
             "a": a.label,
             "b": b.label,
             "difference": number(found.mean, found.half, "+.2f"),
             "seeds": number(found.n),
-            "better": {A_BETTER: a.label, B_BETTER: b.label}.get(found.verdict, found.verdict),
+            "better": winner.get(found.verdict, found.verdict),
         }
-        for a, b, found in pairs
-    ]
+        rows.append(row)
     return {"differences": rows, "pairs": f"{count:,}", "compared_with": best and best.label}
 
 

@@ -156,7 +156,7 @@ def test_settings_are_in_order(cells):
     for log, rate in zip(logs, (0.1, 0.5, 0.25), strict=True):
         log["config"]["learning_rate"] = rate
     sweep = Sweep.of(logs)
-    settings = report.settings(sweep)
+    settings = report.setting_values(sweep)
     assert settings["learning_rate"] == "0.1, 0.25, 0.5" and "learning_rate" in sweep.varies
     assert settings["activation"] == "sigmoid, relu" and "activation" in sweep.varies
     assert settings["epochs"] == "4" and "epochs" not in sweep.varies
@@ -205,7 +205,7 @@ def test_differences_name_the_better_cell(page, cells):
     paired = np.subtract(sgd, adam)
     assert row[2].startswith(f"{paired.mean():+.2f}".replace("-", "−"))
     decided = abs(paired.mean()) > stats.t.ppf(0.975, 2) * stats.sem(paired)
-    assert row[4] == (row[int(paired.mean() < 0)] if decided else "not decided")
+    assert row[4] == (row[int(paired.mean() < 0)] if decided else "within the noise")
 
 
 def test_tables_say_what_they_are_and_sort_by_numbers(any_page):
