@@ -220,6 +220,14 @@ def test_tables_say_what_they_are_and_sort_by_numbers(any_page):
             assert shown == pytest.approx(float(field["data-value"]), rel=0.05, abs=0.006)
 
 
+def test_numbers_are_written_for_readers_and_kept_for_sorting():
+    number = report.number
+    assert number(-4.32e-4, 1e-5, ".1e") == ("−4.3e−4", -4.32e-4, "1.0e−5")
+    assert number(1.5, 0.25, "+.2f") == ("+1.50", 1.5, "0.25")
+    assert number(1, form=".1f") == ("1", 1, "")
+    assert number(None, form=".1f") == ("–", None, "")
+
+
 def test_every_configuration_is_there(page, cells):
     rows = page.rows("configurations")
     assert len(rows) == 4

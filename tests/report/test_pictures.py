@@ -3,6 +3,10 @@
 import re
 
 import numpy as np
+from matplotlib.figure import Figure
+
+from report.pictures import pictures
+from report.svg import Palette
 
 
 def test_a_picture_s_words_have_its_numbers(page, cells):
@@ -18,3 +22,14 @@ def test_text_stays_text_and_numbers_on_colours_stay_black(page):
     numbers = [e for e in texts if re.match(r"\d+\.\d+$", e["text"].strip())]
     on_fields = [e for e in numbers if "fill:#000" in e["style"]]
     assert len(on_fields) >= 12  # three tables of four cells
+
+
+def test_a_figure_that_nobody_captioned_comes_last():
+    figures = {name: Figure() for name in ("my_figure", "update_ratio", "confusion", "differences")}
+    for name, figure in figures.items():
+        figure.suptitle(f"Title of {name}\nand more")
+    sections = pictures(figures, Palette())
+    names = {section: [p.name for p in listed] for section, listed in sections.items() if listed}
+    assert names == {"study": ["differences"], "inside": ["update_ratio", "my_figure"]}
+    assert sections["inside"][1].title == "Title of my_figure"
+    assert [bool(p.caption) for p in sections["inside"]] == [True, False]
