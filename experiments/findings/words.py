@@ -21,16 +21,18 @@ def and_list(items: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def the_first_few(items: list[str]) -> list[str]:
-    """Return the items; of more than FEW the first ones, and how many more there are."""
-    return items if len(items) <= FEW else [*items[: FEW - 1], f"{len(items) - FEW + 1} more"]
+def the_first_few(items: list[str]) -> str:
+    """List the items; of more than FEW the first ones, 'and 7 more'."""
+    return and_list(
+        items if len(items) <= FEW else [*items[: FEW - 1], f"{len(items) - FEW + 1} more"]
+    )
 
 
 def plus_minus(mean: float, half: float | None, digits: int) -> str:
     """'2.10 ± 0.31'; with more digits if rounding would hide whether the interval holds 0."""
     if half is None:
-        return f"{mean:.{digits}f}"
+        return f"{mean:,.{digits}f}"
     differ = abs(abs(mean) - half) > 1e-6
     while differ and f"{abs(mean):.{digits}f}" == f"{half:.{digits}f}":
         digits += 1
-    return f"{mean:.{digits}f} ± {half:.{digits}f}"
+    return f"{mean:,.{digits}f} ± {half:,.{digits}f}"
