@@ -1,5 +1,7 @@
 """Figures that compare all cells of a sweep: their curves, a table, gradients in each layer."""
 
+from textwrap import fill
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -15,9 +17,11 @@ from figures.style import (
     epoch_axis,
     folded,
     legend_right,
+    lines_in,
     new_figure,
     seeds_note,
     settings,
+    table_axes,
     value_axis,
     weight_gradients,
     write_divergence,
@@ -88,9 +92,9 @@ def comparison_grid(sweep: Sweep) -> Figure:
     """Return a figure of three tables, activations by columns, coloured from bad to good."""
     rows, columns = sweep.rows, sweep.columns
     beside = len(columns) <= 3  # then the three tables fit beside one another
-    names = [folded(name, 11) for name in columns]
+    names = folded(columns, 11)
     width, height = max(1.1 * len(columns), 1.6), 0.75 * len(rows)
-    below = 0.22 * max(0, max(name.count("\n") for name in names) - 1)  # room for long names
+    below = 0.22 * max(0, lines_in(names) - 2)  # room for long names
     size = (3 * width + 1.9, height + below + 2.1)
     if not beside:
         size = (width + 1.5, 3 * (height + below) + 4.5)
@@ -109,7 +113,7 @@ def comparison_grid(sweep: Sweep) -> Figure:
                 means[i, j] = np.nan if mean is None else mean
                 parts = [] if mean is None else [f"{mean:.{digits}f}"]
                 parts += [] if half is None else [f"± {half:.{digits}f}"]
-                parts += [folded(divergence(cell), 13)] if cell.diverged else []
+                parts += [fill(divergence(cell), 13)] if cell.diverged else []
                 text = "\n".join(parts) or "–"
             small = {"fontsize": 12 if text.count("\n") < 2 else 10, "linespacing": 1.05}
             ax.text(j + 0.5, i + 0.5, text, ha="center", va="center", **small)
@@ -124,10 +128,7 @@ def comparison_grid(sweep: Sweep) -> Figure:
         for label in ax.get_yticklabels():
             label.set(color=color_of(label.get_text()), weight="bold")
         ax.set_title(heading, loc="left")
-        ax.set(facecolor="#EEEEEE", ylim=(len(rows), 0))
-        ax.spines[:].set_visible(False)
-        ax.tick_params(length=0)
-        ax.grid(False)
+        table_axes(ax, len(rows), "#EEEEEE")
     return figure
 
 
@@ -136,10 +137,10 @@ def gradient_flow(sweep: Sweep) -> Figure:
     rows, columns = sweep.rows, sweep.columns
     gradients = {cell: [weight_gradients(log) for log in cell.logs] for cell in sweep.cells}
     layers = max(len(seeds[0]) for seeds in gradients.values())
-    names = [folded(name, 20) for name in columns]
-    lines = max(name.count("\n") for name in names)  # of names over the panels, beside the first
-    size = (max(7, 2.1 * len(columns) + 2), max(3.8, 1.4 * len(rows) + 1.7 + 0.2 * lines))
-    frame = {"size": size, "note": seeds_note(sweep.cells), "top": 0.85 + 0.2 * lines, "left": 1.4}
+    names = folded(columns, 20)
+    more = 0.2 * (lines_in(names) - 1)  # room for long names, in inches
+    size = (max(7, 2.1 * len(columns) + 2), max(3.8, 1.4 * len(rows) + 1.7 + more))
+    frame = {"size": size, "note": seeds_note(sweep.cells), "top": 0.85 + more, "left": 1.4}
     shape = (len(rows), len(columns))
     figure, axes = new_figure(
         "Gradient flow", sweep.dataset, *shape, **frame, sharex=True, sharey=True

@@ -16,6 +16,7 @@ from figures.style import (
     folded,
     layer_looks,
     legend_right,
+    lines_in,
     new_figure,
     seeds_note,
     settings,
@@ -105,8 +106,8 @@ def update_ratios(sweep: Sweep) -> Figure | None:
     across = len(sweep.columns) if len(sweep.columns) <= 5 else 4
     down = -(-len(ratios) // across)
     layers = max(len(seeds[0]) for seeds in ratios)
-    names = [folded(cell.label, 21) for cell in sweep.cells]
-    lines = max(name.count("\n") for name in names) + 1  # of text above each panel
+    names = folded([cell.label for cell in sweep.cells], 21)
+    lines = lines_in(names)
     height = max(legend_height(layers), (1.6 + 0.2 * lines) * down + 1.6)
     frame = {"size": (max(7, 2.2 * across + 2.9), height), "top": 0.7 + 0.2 * lines}
     frame |= {"note": seeds_note(sweep.cells), "sharex": True, "sharey": True}

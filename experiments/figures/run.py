@@ -26,6 +26,7 @@ from figures.inside import (
 from figures.style import (
     GRADIENT,
     GREY,
+    GRID,
     LOSS,
     MAX_LOSS,
     draw_curve,
@@ -35,6 +36,7 @@ from figures.style import (
     legend_right,
     new_figure,
     settings,
+    table_axes,
     value_axis,
     weight_gradients,
 )
@@ -336,10 +338,7 @@ def confusion(log: dict) -> Figure | None:
     ax.set_xticks(ticks, classes, **at_an_angle if longest > 3 else {})
     ax.set_yticks(ticks, classes)
     ax.set(xlabel="predicted class", ylabel="true class")
-    ax.set(facecolor="#E4E4E4", ylim=(len(classes), 0))
-    ax.spines[:].set_visible(False)
-    ax.tick_params(length=0)
-    ax.grid(False)
+    table_axes(ax, len(classes), GRID)
     return figure
 
 

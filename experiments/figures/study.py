@@ -17,6 +17,7 @@ from figures.style import (
     GREY,
     folded,
     legend_right,
+    lines_in,
     new_figure,
     seeds_note,
     settings,
@@ -146,11 +147,63 @@ def draw_means(ax: Axes, x: Iterable[float], rows: Iterable[list], **line) -> No
 # Differences
 
 
-def draw_forest(ax: Axes, rows: list[tuple[str, Cell, Difference]], text: str, digits=2) -> None:
-    """Draw a line per difference: its dot, its interval and its numbers, beside a line at 0.
+Row = tuple[str, Cell, Difference]  # a name, the cell that gives the colour, and the difference
 
-    rows: a name, the cell that gives the colour, and the difference, from the top to the bottom.
+
+def differences(sweep: Sweep) -> Figure | None:
+    """Differences of the other cells from the best, paired by seed; None without any interval.
+
+    Cells of which a seed diverged are below all others.
     """
+    if not finished(sweep.cells):
+        return None
+    best, *others = ranked(sweep.cells)
+    rows = [(cell.label + seeds_diverged(cell), cell, compare(cell, best)) for cell in others]
+    title = f"Test accuracy against the best cell, {best.label}"
+    return forest(title, sweep, [(rows, "percentage points", 2)])
+
+
+def schedule_gains(sweep: Sweep) -> Figure | None:
+    """Differences of each schedule from none, in loss and in accuracy; None without any."""
+    losses, accuracies = (
+        [(cell.label, cell, difference) for cell, _, difference in against_no_schedule(sweep, name)]
+        for name in ("final_loss", "test_accuracy")
+    )
+    panels = [(losses, "final training loss (nats)", 4)]
+    panels += [(accuracies, "test accuracy (percentage points)", 2)]
+    return forest("What a schedule changes against no schedule", sweep, panels)
+
+
+def forest(title: str, sweep: Sweep, panels: list[tuple[list[Row], str, int]]) -> Figure | None:
+    """Return a figure with a line per difference, in panels side by side; None without any.
+
+    A panel has its rows, from the top to the bottom, what x is, and the digits of the numbers.
+    Differences without an interval are left out.
+    """
+    panels = [([r for r in rows if r[-1].half is not None], *rest) for rows, *rest in panels]
+    first = panels[0][0]
+    if not first:
+        return None
+    n = sorted({difference.n for *_, difference in first})
+    note = f"{n[0]} to {n[-1]}" if len(n) > 1 else f"{n[0]}"
+    note += " seeds paired, 95 % t-interval"
+    if len(first) > MOST_ROWS:
+        note += f"; the {len(first) - MOST_ROWS} cells below are not shown"
+    left = 0.4 + 0.1 * max(len(name) for name, *_ in first[:MOST_ROWS])
+    size = (left + 4.5 + 2.5 * len(panels), 0.34 * len(first[:MOST_ROWS]) + 2.1)
+    frame = {"size": size, "note": note, "top": 0.95, "left": left, "sharey": True}
+    figure, (axes,) = new_figure(title, sweep.dataset, columns=len(panels), **frame)
+    for ax, (rows, text, digits) in zip(axes, panels):
+        draw_differences(ax, rows[:MOST_ROWS], text, digits)
+    figure.subplots_adjust(right=1 - 1.75 / size[0], wspace=0.62)
+    dots = [key("the interval excludes 0", **FULL), key("within the noise", **HOLLOW)]
+    place = {"loc": "upper left", "bbox_to_anchor": (0, 1 - 0.42 / size[1])}
+    figure.legend(handles=dots, ncols=2, **place)
+    return figure
+
+
+def draw_differences(ax: Axes, rows: list[Row], text: str, digits: int) -> None:
+    """Draw a line per difference: its dot, its interval and its numbers, beside a line at 0."""
     ends = [0.0]
     for y, (_, cell, row) in enumerate(rows):
         ends += [row.mean - row.half, row.mean + row.half]
@@ -176,70 +229,6 @@ def draw_forest(ax: Axes, rows: list[tuple[str, Cell, Difference]], text: str, d
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.grid(False, axis="y")
     ax.tick_params(axis="y", length=0)
-
-
-def explain_dots(figure: Figure) -> None:
-    """Explain full and hollow dots, above the axes."""
-    handles = [key("the interval excludes 0", **FULL), key("within the noise", **HOLLOW)]
-    top = 1 - 0.42 / figure.get_size_inches()[1]
-    figure.legend(handles=handles, loc="upper left", ncols=2, bbox_to_anchor=(0, top))
-
-
-def room_for(rows: list[tuple[str, Cell, Difference]]) -> float:
-    """Return the left margin, in inches, that the names of a forest need."""
-    return 0.4 + 0.1 * max(len(name) for name, *_ in rows)
-
-
-def differences(sweep: Sweep) -> Figure | None:
-    """Differences of the other cells from the best, paired by seed; None without any interval.
-
-    Cells of which a seed diverged are below all others.
-    """
-    if not finished(sweep.cells):
-        return None
-    best, *others = ranked(sweep.cells)
-    rows = [(cell.label + seeds_diverged(cell), cell, compare(cell, best)) for cell in others]
-    rows = [row for row in rows if row[-1].half is not None]
-    if not rows:
-        return None
-    n = sorted({difference.n for *_, difference in rows})
-    note = f"{n[0]} to {n[-1]}" if len(n) > 1 else f"{n[0]}"
-    note += " seeds paired, 95 % t-interval"
-    if len(rows) > MOST_ROWS:
-        note += f"; the {len(rows) - MOST_ROWS} cells below are not shown"
-    rows = rows[:MOST_ROWS]
-    left = room_for(rows)
-    frame = {"size": (left + 7, 0.34 * len(rows) + 2.1), "note": note, "top": 0.95, "left": left}
-    title = f"Test accuracy against the best cell, {best.label}"
-    figure, ((ax,),) = new_figure(title, sweep.dataset, **frame)
-    draw_forest(ax, rows, "percentage points")
-    figure.subplots_adjust(right=1 - 1.75 / frame["size"][0])
-    explain_dots(figure)
-    return figure
-
-
-def schedule_gains(sweep: Sweep) -> Figure | None:
-    """Differences of each schedule from none, in loss and in accuracy; None if there are none."""
-    losses, accuracies = (
-        [
-            (cell.label, cell, difference)
-            for cell, _, difference in against_no_schedule(sweep, measure)
-            if difference.half is not None
-        ][:MOST_ROWS]
-        for measure in ("final_loss", "test_accuracy")
-    )
-    if not losses:
-        return None
-    left = room_for(losses)
-    frame = {"size": (left + 9.5, 0.4 * len(losses) + 2.1), "top": 0.95, "left": left}
-    frame |= {"note": f"{losses[0][-1].n} seeds paired, 95 % t-interval", "sharey": True}
-    title = "What a schedule changes against no schedule"
-    figure, ((one, other),) = new_figure(title, sweep.dataset, columns=2, **frame)
-    draw_forest(one, losses, "final training loss (nats)", digits=4)
-    draw_forest(other, accuracies, "test accuracy (percentage points)")
-    figure.subplots_adjust(right=1 - 1.75 / frame["size"][0], wspace=0.62)
-    explain_dots(figure)
-    return figure
 
 
 # Learning rates
@@ -313,14 +302,13 @@ def tuned_and_usual(sweep: Sweep, target: int | None = None) -> Figure:
     if target is not None:
         title = f"Steps to {target} % validation accuracy (in whole epochs)"
         text, scale = "steps, log scale", "log"
-    ticks = [folded(name, 11) for name in positions]
+    ticks = folded(positions, 11)
     longest = max(len(line) for tick in ticks for line in tick.split("\n"))
     panel = max(0.7, 0.1 * longest) * len(ticks) + 0.5
     cells = [cell for t in sweep.tunings for cell in (t.at_usual, t.at_best) if cell]
     size = (panel * len(activations) + 3, 5)
     figure, axes = panels(title, sweep, activations, size, seeds_note(cells))
-    lines = max(tick.count("\n") for tick in ticks)
-    figure.subplots_adjust(bottom=(0.9 + 0.2 * max(0, lines - 1)) / size[1])
+    figure.subplots_adjust(bottom=(0.9 + 0.2 * max(0, lines_in(ticks) - 2)) / size[1])
     value_axis(figure.axes[0], text, [table([heights(cell)]) for cell in cells], scale)
     for ax in axes.values():
         ax.set_xticks(range(len(ticks)), ticks)
@@ -469,7 +457,8 @@ def batch_sizes(sweep: Sweep) -> Figure:
     for ax, text in ((middle, "steps"), (right, "seconds, on this machine")):
         x = np.concatenate([line.get_xdata() for line in ax.lines])
         low, high = np.log10([np.nanmin(x), np.nanmax(x)])
-        log_x(ax, 10.0 ** np.arange(np.ceil(low), np.floor(high) + 1), text)
+        decades = np.arange(np.ceil(low), max(np.ceil(low), np.floor(high)) + 1)
+        log_x(ax, 10.0**decades, text)
     legend_right(figure, [lines[size] for size in sizes], 0.75, "batch size")
     return figure
 

@@ -4,7 +4,7 @@ What a cell looks like is decided in findings/sweep.py: one colour per activatio
 per optimizer, in every figure. Layers are greys, black for the first.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -22,7 +22,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from findings.sweep import MARKERS, Cell, t_interval, table
 from nnlite.files import replacing
 
-GREY, ALARM, LIGHT = "#666666", "#B00020", "#E4E4E4"
+GREY, ALARM, GRID = "#666666", "#B00020", "#E4E4E4"
 DPI = 120
 SETTINGS = {
     "text.parse_math": False,  # a name with two $ in it is a name, not a formula
@@ -34,7 +34,7 @@ SETTINGS = {
     "axes.spines.right": False,
     "axes.edgecolor": GREY,
     "axes.grid": True,
-    "grid.color": LIGHT,
+    "grid.color": GRID,
     "axes.axisbelow": True,
     "axes.titley": 1.0,
     "lines.linewidth": 2,
@@ -129,13 +129,31 @@ def write_divergence(ax: Axes, cell: Cell) -> None:
     ax.text(0.98, 0.05, fill(divergence(cell), 16), fontsize=11, color=ALARM, **corner)
 
 
-def folded(name: str, width: int) -> str:
-    """Break a label into lines of about that many characters, at its commas first."""
-    parts = name.replace("_", "_ ").split(", ")
-    return "\n".join(fill(part, width) for part in parts).replace("_ ", "_")
+def folded(names: Collection[str], width: int) -> list[str]:
+    """Break labels into lines of about that many characters, all of them if one is too long.
+
+    They are broken at commas first, then at spaces and underscores.
+    """
+    if max(map(len, names)) <= width:
+        return list(names)
+    parts = [name.replace("_", "_ ").split(", ") for name in names]
+    return ["\n".join(fill(p, width) for p in name).replace("_ ", "_") for name in parts]
+
+
+def lines_in(texts: Iterable[str]) -> int:
+    """Return how many lines the longest of the texts has."""
+    return 1 + max(text.count("\n") for text in texts)
 
 
 # Axes
+
+
+def table_axes(ax: Axes, rows: int, color: str) -> None:
+    """Make the axes those of a table, its first row on top; cells without a number in a colour."""
+    ax.set(facecolor=color, ylim=(rows, 0))
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    ax.grid(False)
 
 
 def epoch_axis(ax: Axes, epochs: int) -> None:
