@@ -44,10 +44,10 @@ from contestants import (
     pytorch,
 )
 from exp3 import Parser, check_writable, positive_int, shout
+from findings.words import plural
 from nnlite import __version__, select_device
 from nnlite.datasets import DATASETS, Dataset, load
 from sweep import results
-from sweep.studies import plural
 
 TOLERANCE = 0.05  # of the loss of the first epoch: orders of batches and rounding differ
 CELLS = [(a, o) for a in ("relu", "sigmoid", "tanh") for o in ("sgd", "adam")]

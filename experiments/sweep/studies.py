@@ -7,6 +7,7 @@ cell; its flags are ordinary ones that anyone could type.
 import math
 from dataclasses import dataclass
 
+from findings.words import plural as plural  # moved there; exp3 and the report import it here
 from nnlite.activations import ACTIVATIONS
 from nnlite.network import INITIALIZERS
 from nnlite.optimizers import OPTIMIZERS
@@ -72,10 +73,6 @@ STUDIES = {
         "--activation relu --optimizer sgd --batch-size 1 8 32 128 512 --epochs 5",
     ),
 }
-
-
-def plural(n: int, word: str) -> str:
-    return f"{n:,} {word}{'' if n == 1 else 's'}"
 
 
 def listing() -> str:
