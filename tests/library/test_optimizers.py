@@ -67,7 +67,7 @@ every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
 
 
 def parameters(theta, dtype="float64"):
-    """All that an optimizer wants of a model: its parameters and their gradient."""
+    """All that an optimizer needs of a model: its parameters and their gradient."""
     theta = np.array(theta, dtype)
     return SimpleNamespace(theta=theta, dtheta=np.zeros_like(theta))
 
@@ -283,7 +283,7 @@ TEXTS = {
 }
 
 
-@every_optimizer
+@pytest.mark.parametrize("name", TEXTS)
 def test_printed_it_shows_its_hyperparameters_and_nothing_else(name):
     model = parameters([1.0, 2.0], "float32")
     optimizer = OPTIMIZERS[name](model, 0.1)

@@ -44,7 +44,7 @@ LINEARS = ["fc1", "fc2", "fc3"]
 LAYERS = ["fc1", "act1", "fc2", "act2", "fc3"]
 
 
-def test_log_has_the_lab_sheet_s_keys_and_what_we_add(tiny):
+def test_log_has_the_original_sheet_s_keys_and_what_we_add(tiny):
     log = run(SMALL, tiny)
     assert list(log) == [*new_log(SMALL, tiny, select_device("cpu"), 1), "sha256"]
     assert log["experiment_id"] == SMALL.run_id
