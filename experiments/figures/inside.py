@@ -79,9 +79,9 @@ def draw_guide(ax: Axes) -> Line2D:
     return ax.axhline(GUIDE, color=GREY, linestyle="--", linewidth=1.5, zorder=1, label=label)
 
 
-def legend_height(layers: int) -> float:
+def legend_height(layers: int, least: float = 4.4) -> float:
     """Return the height of a figure, in inches, whose legend has a line for each layer."""
-    return max(4.4, 0.25 * layers + 2)
+    return max(least, 0.25 * layers + 2)
 
 
 # All cells

@@ -142,7 +142,7 @@ def learning_rate(log: dict) -> Figure | None:
     if log["config"]["scheduler"] == "none":
         return None
     _, dotted = looks_of(log)
-    figure, ((ax,),) = run_figure(log, size=(7, 4), top=0.6)
+    figure, ((ax,),) = run_figure(log, size=(7, 4), top=0.6, left=1.25)
     rates = table([log["learning_rate"]])
     draw_curve(ax, rates, **dotted)
     value_axis(ax, "learning rate (unitless)", rates, "log")
@@ -153,7 +153,8 @@ def learning_rate(log: dict) -> Figure | None:
 def gradient_flow(log: dict) -> Figure:
     """Mean |gradient| of each layer's weight: by epoch, and at the end from layer to layer."""
     gradients, epochs = weight_gradients(log), log["epoch"][-1]
-    figure, ((left, right),) = run_figure(log, columns=2, sharey=True)
+    size = (9, legend_height(len(gradients), 4.2))
+    figure, ((left, right),) = run_figure(log, size=size, columns=2, sharey=True)
     lines = draw_layers(left, [gradients])
     value_axis(left, GRADIENT, table(gradients.values()), "log")
     epoch_axis(left, epochs)
@@ -161,7 +162,8 @@ def gradient_flow(log: dict) -> Figure:
     for x, line in enumerate(lines):
         y = line.get_ydata()[last - 1]
         right.plot(x, y, line.get_marker(), color=line.get_color(), markersize=12)
-    right.set_xticks(range(len(lines)), list(gradients))
+    every = 1 + len(lines) // 8
+    right.set_xticks(range(0, len(lines), every), list(gradients)[::every])
     right.set(xlim=(-0.5, len(lines) - 0.5), xlabel="layer")
     right.set_title(f"at epoch {last}", loc="left")
     legend_right(figure, lines, 0.75, "weight of")
@@ -172,8 +174,9 @@ def zero_gradients(log: dict) -> Figure | None:
     """The original sheet's indicator of dead units, of the activations that it is meant for."""
     if log["config"]["activation"] not in ("relu", "leaky_relu", "elu"):
         return None
-    figure, ((ax,),) = run_figure(log, size=(7.5, 4), top=0.6)
     gradients = weight_gradients(log, "pct_zero")
+    size = (7.5, legend_height(len(gradients), 4))
+    figure, ((ax,),) = run_figure(log, size=size, top=0.6)
     lines = draw_layers(ax, [gradients])
     legend_right(figure, lines, 0.5, "weight of")
     measured = table(gradients.values())

@@ -359,10 +359,10 @@ def gradients_by_layer(sweep: Sweep) -> Figure | None:
     if not norms:
         return None
     layers = np.arange(1, deepest + 1)
-    theory = {}  # NaN where there is none
+    theory = {}
     for cell, rows in norms.items():
-        factor = theoretical_factor(cell.config.activation, cell.config.init) or np.nan
-        theory[cell] = 10 ** np.log10(rows[-1]).mean() * factor ** (deepest - layers)
+        if factor := theoretical_factor(cell.config.activation, cell.config.init):
+            theory[cell] = 10 ** np.log10(rows[-1]).mean() * factor ** (deepest - layers)
     figure, axes = panels_by_init(
         f"Gradients before the first step, {deepest} hidden layers", sweep, norms
     )
@@ -372,12 +372,13 @@ def gradients_by_layer(sweep: Sweep) -> Figure | None:
     for cell, rows in norms.items():
         ax = axes[cell.config.init]
         draw_means(ax, layers, rows, color=cell.color, linestyle="-", **DOT)  # before any optimizer
-        ax.plot(layers, theory[cell], **dotted)
+        if cell in theory:
+            ax.plot(layers, theory[cell], **dotted)
         ax.set_xlim(0.5, deepest + 0.5)
         ax.set_xticks(layers[:: 1 + deepest // 6])
         ax.set_xlabel("hidden layer, from the input")
     legend = legend_of(norms, linestyle="-")
-    if any(np.isfinite(line).any() for line in theory.values()):
+    if theory:
         legend.append(key("theory (sigmoid,\ntanh: bound)", **dotted))
     legend_right(figure, legend, 0.75)
     return figure
