@@ -54,16 +54,16 @@ def cell(tests, seeds=SEEDS, **config):
 
 def tuned_logs(optimizer, best, activation="relu", test=80.0, gain=5.0):
     """Logs of a tuning of which `best` comes out, and of the fresh seeds at both rates."""
-    customary = OPTIMIZERS[optimizer].default_learning_rate
-    rates = sorted({*first_rates(customary), best})
+    usual = OPTIMIZERS[optimizer].default_learning_rate
+    rates = sorted({*first_rates(usual), best})
     config = {"activation": activation, "optimizer": optimizer}
     logs = [
         fake(**config, learning_rate=rate, seed=seed, test=50,
              val=80 - 4 * abs(math.log10(rate / best)) + seed)
         for rate in rates for seed in (1, 2)
     ]  # fmt: skip
-    for rate in {customary, best}:
-        level = test + (gain if rate == best != customary else 0)
+    for rate in {usual, best}:
+        level = test + (gain if rate == best != usual else 0)
         noise = 0 if optimizer != "sgd" else 0.002 if rate == best else 0.001
         logs += [
             fake(**config, learning_rate=rate, seed=s, test=level + s % 3 + noise * (s % 5 - 2))

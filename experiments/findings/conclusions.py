@@ -144,11 +144,11 @@ def best_cell(cells: list[Cell], kind: str = "cell") -> Sentences:
     best = order[0]
     n = len(best.logs) - best.diverged
     seeds = f"mean of {n} seeds, 95 % t-interval" if n > 1 else "one seed"
+    amount = accuracy(best)
     if len(cells) == 1:
-        yield f"{best.label}: {accuracy(best)} test accuracy ({seeds})."
+        yield f"{best.label}: {amount} test accuracy ({seeds})."
         return
-    sentence = f"Highest test accuracy of {len(cells)} {kind}s: {accuracy(best)} ({seeds})"
-    sentence += f", {best.label}."
+    sentence = f"Highest test accuracy of {len(cells)} {kind}s: {amount} ({seeds}), {best.label}."
     if len(order) > 1:
         lead = compare(best, order[1])
         clause = contrast("it", f"the next ({order[1].label})", lead)
@@ -338,25 +338,22 @@ def two_layers(sweep: Sweep) -> Sentences:
     def first_to_last(cell: Cell) -> tuple[float | None, float | None]:
         return interval(norms[0] / norms[-1] for norms in map(initial_norms, cell.logs) if norms)
 
-    sigmoids = [peers for peers in sweep.peers("hidden") if peers[0].config.activation == "sigmoid"]
-    for peers in sigmoids:
-        by_depth = {cell.depth: cell for cell in peers if all(map(initial_norms, cell.logs))}
-        if 2 not in by_depth:
-            continue
-        two, deepest = by_depth[2], max(by_depth)
-        sentence = (
-            f"With two hidden layers of sigmoid ({two.config.init}) |dL/dz| of the first is "
-            f"{plus_minus(*first_to_last(two), 3)} times that of the second"
-        )
-        if deepest > 2:
-            left, _ = first_to_last(by_depth[deepest])
-            sentence += (
-                f", one such factor; with {deepest} layers the first has {left:.1e} of the last"
-            )
-        if ranked([two]):
-            sentence += f". The two layers reach {accuracy(two)} test accuracy"
-        yield sentence + "."
+    known = [c for c in sweep.cells if c.config.activation == "sigmoid" and first_to_last(c)[0]]
+    two = next((cell for cell in known if cell.depth == 2), None)
+    if two is None:
         return
+    sentence = (
+        f"With two hidden layers of sigmoid ({two.config.init}) |dL/dz| of the first is "
+        f"{plus_minus(*first_to_last(two), 3)} times that of the second"
+    )
+    peers = [cell for group in sweep.peers("hidden") if two in group for cell in group]
+    deep = max(set(peers) & set(known), key=lambda cell: cell.depth)
+    if deep.depth > 2:
+        left = f"{first_to_last(deep)[0]:.1e} of the last"
+        sentence += f", one such factor; with {deep.depth} layers the first has {left}"
+    if ranked([two]):
+        sentence += f". The two layers reach {accuracy(two)} test accuracy"
+    yield sentence + "."
 
 
 def accuracy_through_depth(sweep: Sweep) -> Sentences:

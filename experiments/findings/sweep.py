@@ -14,12 +14,12 @@ from itertools import cycle
 import numpy as np
 from scipy.special import stdtrit  # what scipy.stats.t.ppf calls; scipy.stats takes 1 s to import
 
-from findings.words import and_list
+from findings.words import and_list, plural
 from nnlite.activations import ACTIVATIONS
 from nnlite.network import INITIALIZERS
 from nnlite.optimizers import OPTIMIZERS
 from nnlite.schedulers import SCHEDULERS
-from nnlite.training.config import Config
+from nnlite.training.config import Config, hidden_name
 from nnlite.training.logs import summarize
 from sweep.studies import STUDIES
 from sweep.tuning import best_rate, score
@@ -48,8 +48,8 @@ def dashes_of(optimizer: str):
 def layers_text(hidden: tuple[int, ...]) -> str:
     """'5 hidden layers', or 'hidden 256-128' if their widths differ."""
     if len(set(hidden)) > 1:
-        return f"hidden {'-'.join(map(str, hidden))}"
-    return f"{len(hidden) or 'no'} hidden layer{'' if len(hidden) == 1 else 's'}"
+        return f"hidden {hidden_name(hidden)}"
+    return plural(len(hidden), "hidden layer") if hidden else "no hidden layers"
 
 
 # Setting -> what a label says of its value. Labels name settings in this order.
@@ -61,10 +61,8 @@ NAMES: dict[str, Callable] = {
     "batch_size": lambda size: f"batch {size}",
     "hidden": layers_text,
     "init": str,
-    "epochs": lambda epochs: f"{epochs} epochs",
+    "epochs": lambda epochs: plural(epochs, "epoch"),
 }
-
-
 # Settings in a sentence, where that is not their name.
 WORDS = {
     "learning_rate": "learning rate",
@@ -72,7 +70,7 @@ WORDS = {
     "hidden": "depth",
     "init": "initialization",
 }
-REGISTRIES = {
+REGISTRIES = {  # settings that are names, in the order of the command line
     "activation": ACTIVATIONS,
     "optimizer": OPTIMIZERS,
     "scheduler": SCHEDULERS,
@@ -104,7 +102,7 @@ def varying(configs: Iterable[Config]) -> list[str]:
 def place(config: Config) -> tuple:
     """Return what sorts configurations: by the settings of a label, in its order, then by seed.
 
-    Names come in the order in which the command line lists them, numbers in ascending order.
+    Names come in the order of the command line, numbers in ascending order.
     """
 
     def rank(key: str):
@@ -300,7 +298,7 @@ class Sweep:
     @property
     def columns(self) -> list[str]:
         """The columns of a grid: what cells of one activation differ in."""
-        ordered = sorted(self.cells, key=lambda cell: _place_in_row(cell.config))
+        ordered = sorted(self.cells, key=lambda cell: place(cell.config)[1:])
         return list(dict.fromkeys(cell.column for cell in ordered))
 
     def at(self, row: str, column: str) -> Cell | None:
@@ -337,7 +335,7 @@ def _cells(logs: list[dict]) -> tuple[list[Cell], list[str]]:
     varies = varying(configs)
     keys = varies or ["activation", "optimizer"]
     beside = [key for key in keys if key != "activation"] or ["optimizer"]
-    columns = {label(c, beside): c.optimizer for c in sorted(configs, key=_place_in_row)}
+    columns = {label(c, beside): c.optimizer for c in sorted(configs, key=lambda c: place(c)[1:])}
     # Dashes do not tell two learning rates of an optimizer apart, nor curves of one or two points.
     marked = len(columns) > len(set(columns.values())) or any(c.epochs < 3 for c in configs)
     markers = dict(zip(columns, cycle(MARKERS if marked else [""])))
@@ -346,10 +344,6 @@ def _cells(logs: list[dict]) -> tuple[list[Cell], list[str]]:
         for config, group in zip(configs, groups)
     ]
     return cells, varies
-
-
-def _place_in_row(config: Config) -> tuple:
-    return place(config)[1:]  # all but the activation, which is the row
 
 
 def _tunings(logs: list[dict], fresh: list[Cell], tune_seeds: Collection[int]) -> list[Tuning]:

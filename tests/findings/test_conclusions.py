@@ -1,4 +1,4 @@
-"""experiments/findings/conclusions.py: the right numbers in words, verdicts that follow the data."""
+"""experiments/findings/conclusions.py: the right numbers in words; verdicts follow the data."""
 
 import re
 from itertools import product
@@ -335,6 +335,16 @@ def test_a_tuned_sweep_without_a_study_has_the_same_findings():
     logs = tuned_logs("sgd", 0.1) + tuned_logs("adam", 0.001)
     assert found(None, logs, [1, 2]) == found("learning-rate", logs, [1, 2])
     assert "Only" not in found(None, logs, [1, 2])
+
+
+def test_tuned_cells_are_named_without_their_rates():
+    logs = tuned_logs("sgd", 0.1) + tuned_logs("adam", 0.001)
+    best, steps = (
+        next(s for s in conclude(None, logs, [1, 2]).found if s.startswith(start))
+        for start in ("Highest test accuracy of 2 tuned cells", "Steps to")
+    )
+    assert "sgd" in best and "(adam)" in best and "lr" not in best + steps
+    assert "at tuned rates, counted in whole epochs: " in steps and "adam: 1,600" in steps
 
 
 def test_a_best_rate_at_an_edge_is_confessed():
