@@ -142,7 +142,7 @@ def learning_rate(log: dict) -> Figure | None:
     if log["config"]["scheduler"] == "none":
         return None
     _, dotted = looks_of(log)
-    figure, ((ax,),) = run_figure(log, size=(7, 4), top=0.6, left=1.25)
+    figure, ((ax,),) = run_figure(log, size=(7, 4), top=0.6)
     rates = table([log["learning_rate"]])
     draw_curve(ax, rates, **dotted)
     value_axis(ax, "learning rate (unitless)", rates, "log")

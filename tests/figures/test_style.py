@@ -20,7 +20,7 @@ from findings.sweep import Sweep
 from seen import texts
 
 EXPERIMENTS = str(Path(__file__).resolve().parents[2] / "experiments")
-SMALL = make_grid(["relu"], ["sgd", "adam"], seeds=(0, 1), scheduler="step", learning_rate=0.1)
+SMALL = make_grid(["relu"], ["sgd", "adam"], hidden=(8,), scheduler="step")
 
 
 def all_figures(logs):
