@@ -120,11 +120,12 @@ def test_the_data_are_named(name, note, said, color):
     assert {(t.get_text(), t.get_color()) for t in figure.texts} >= {(said, color)}
 
 
-def test_a_name_with_two_dollars_is_no_formula():
-    figure, _ = style.new_figure("of $10 and $20", {"name": "mine", "note": "$10 and $20"})
-    figure.draw_without_rendering()
-    assert not any(text.get_parse_math() for text in figure.texts)
-    assert "$10 and $20" in texts(figure)
+def test_text_is_drawn_as_it_is(tmp_path, coarse):
+    dataset = {"name": "$x_{$", "note": "", "classes": ["$x_{$", "<b>", "a\\b"]}
+    log = make_log(dataset=dataset)
+    drawn = {**run_figures(log), "curves": curves(Sweep.of([log]), "train_loss")}
+    assert len(style.save(drawn, tmp_path)) == len(drawn)
+    assert all("lab data: $x_{$" in texts(figure) for figure in drawn.values())
 
 
 # Axes and labels
