@@ -20,7 +20,7 @@ from findings.sweep import Sweep
 from seen import texts
 
 EXPERIMENTS = str(Path(__file__).resolve().parents[2] / "experiments")
-SMALL = make_grid(["relu"], ["sgd", "adam"], hidden=(8,), scheduler="step")
+SMALL = make_grid(["relu"], ["sgd", "adam"], (0, 1), hidden=(8,), scheduler="step")
 
 
 def all_figures(logs):
