@@ -381,20 +381,20 @@ def machine(threads: int) -> dict:
 
 def draw_bars(rows: list[Row], title: str):
     """A figure: a bar of seconds for each contestant, with its spread; far longer ones are cut."""
-    from figures import (
-        style as figures,  # here and below, as worker processes import this file but draw nothing
-    )
+    # Imported here and below, as worker processes import this file but draw nothing.
+    from figures.style import DPI, Figure
+    from findings.sweep import PALETTE
 
     base, ours = fastest(rows, FLOOR), fastest(rows, "nnlite")["median"]
     rows = [row for row in rows if "median" in row and row is not base][::-1]
     limit = 1.3 * max(row["max"] for row in rows if row["median"] <= 4 * ours)
     top = 0.9 if base else 0.6
     height = top + 0.75 + 0.45 * len(rows)
-    figure = figures.Figure((9, height), dpi=figures.DPI)
+    figure = Figure((9, height), dpi=DPI)
     ax = figure.add_axes((0.28, 0.75 / height, 0.69, 1 - (top + 0.75) / height), xlim=(0, limit))
     ax.grid(axis="y", visible=False)
     for y, row in enumerate(rows):
-        ax.barh(y, row["median"], color=figures.PALETTE[2 if "nnlite" in row["name"] else 3])
+        ax.barh(y, row["median"], color=PALETTE[2 if "nnlite" in row["name"] else 3])
         if row["max"] > row["min"]:
             ax.plot([row["min"], row["max"]], [y, y], "|-", color="black", markersize=10)
         cut = row["max"] > limit
@@ -402,7 +402,7 @@ def draw_bars(rows: list[Row], title: str):
         ax.text(limit if cut else row["max"], y, label, ha="right" if cut else "left", va="center")
     if base:
         label = f"nnlite's matrix products, {base['median']:.3g} s"
-        ax.axvline(base["median"], color=figures.PALETTE[5], linestyle="--", label=label)
+        ax.axvline(base["median"], color=PALETTE[5], linestyle="--", label=label)
         figure.legend(loc="upper right", bbox_to_anchor=(0.99, 1 - 0.4 / height))
     ax.set_yticks(range(len(rows)), [row["name"] for row in rows])
     ax.set_xlabel("seconds" + " (median, fastest and slowest round)" * bool(base))
@@ -412,14 +412,15 @@ def draw_bars(rows: list[Row], title: str):
 
 def draw_scale(rows: list[Row], title: str):
     """A figure: a column for each thing that grows, time above and memory below."""
-    from figures import style as figures
+    from figures.style import DPI, Figure
+    from findings.sweep import PALETTE
 
-    figure = figures.Figure((13, 6.5), dpi=figures.DPI)
+    figure = Figure((13, 6.5), dpi=DPI)
     axes = figure.subplots(2, len(AXES), sharex="col", sharey="row")
     figure.subplots_adjust(0.07, 0.11, 0.98, 0.88, wspace=0.1, hspace=0.12)
     looks = {
-        "ours": ("nnlite", "o-", figures.PALETTE[2]),
-        "floor": (FLOOR, "s--", figures.PALETTE[5]),
+        "ours": ("nnlite", "o-", PALETTE[2]),
+        "floor": (FLOOR, "s--", PALETTE[5]),
     }
     for (above, below), axis in zip(axes.T, AXES):
         points = [row for row in rows if row["axis"] == axis]
@@ -516,10 +517,12 @@ def run(args: argparse.Namespace) -> int:
     content = json.loads(json.dumps(content), parse_constant=lambda _: None)  # JSON has no NaN
     results.write_json(args.out / f"{name}.json", content)
 
-    from figures import style as figures
+    from figures import style
 
     draw = draw_scale if args.scale else draw_bars
-    figures.save({name: draw(rows, f"{title} ({data.name})")}, args.out)
+    with style.settings():
+        figure = draw(rows, f"{title} ({data.name})")
+    style.save({name: figure}, args.out)
     print(f"\n{name}.json and {name}.png are in {args.out}")
     return 1 if problems else 0
 

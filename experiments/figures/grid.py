@@ -6,26 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from figures.style import (
-    GRADIENT,
-    LOSS,
-    MAX_LOSS,
-    SCALES,
-    divergence,
-    draw_curve,
-    draw_layers,
-    epoch_axis,
-    folded,
-    legend_right,
-    lines_in,
-    new_figure,
-    seeds_note,
-    settings,
-    table_axes,
-    value_axis,
-    weight_gradients,
-    write_divergence,
-)
+from figures import style
 from findings.sweep import Sweep, color_of, t_interval, table
 from nnlite.activations import ACTIVATIONS
 
@@ -37,7 +18,7 @@ TABLES = {  # what the three tables of the comparison show: title, digits, scale
 }
 
 
-@settings()
+@style.settings()
 def grid_figures(sweep: Sweep) -> dict[str, Figure]:
     """Return the figures that compare all cells, by name; of too many cells, no curves."""
     if len(sweep.cells) > MANY_CELLS:
@@ -58,19 +39,20 @@ def curves(sweep: Sweep, key: str) -> Figure:
     longest = max(len(cell.label) for cell in sweep.cells)
     size = (10 + 0.09 * max(0, longest - 40), max(5, 0.24 * legend_lines + 1))
     title = "Training loss" if falling else "Validation accuracy"
-    note = seeds_note(sweep.cells)
-    figure, ((ax,),) = new_figure(title, sweep.dataset, size=size, note=note, top=0.6)
+    note = style.seeds_note(sweep.cells)
+    figure, ((ax,),) = style.new_figure(title, sweep.dataset, size=size, note=note, top=0.6)
     rows_of = {cell: cell.curves(key) for cell in sweep.cells}
     if falling:
-        value_axis(ax, f"{LOSS}, log scale", rows_of.values(), "log", MAX_LOSS)
+        style.value_axis(ax, f"{style.LOSS}, log scale", rows_of.values(), "log", style.MAX_LOSS)
     else:
-        value_axis(ax, "accuracy (%), errors on a log scale", rows_of.values(), "errors")
-    epoch_axis(ax, sweep.epochs)
+        style.value_axis(ax, "accuracy (%), errors on a log scale", rows_of.values(), "errors")
+    style.epoch_axis(ax, sweep.epochs)
     worst = ax.get_ylim()[1 if falling else 0]
 
     ranked = []
     for cell, rows in rows_of.items():
-        line = draw_curve(ax, rows, color=cell.color, linestyle=cell.dashes, marker=cell.marker)
+        look = {"color": cell.color, "linestyle": cell.dashes, "marker": cell.marker}
+        line = style.draw_curve(ax, rows, **look)
         for log, row in zip(cell.logs, rows, strict=True):
             if log["diverged"]:
                 measured = np.flatnonzero(np.isfinite(row))
@@ -80,11 +62,11 @@ def curves(sweep: Sweep, key: str) -> Figure:
                 ax.plot(x, y, "X", color=cell.color, markersize=11, **edge)
         last = t_interval(rows[[not log["diverged"] for log in cell.logs]])[0][-1]
         number = "–" if np.isnan(last) else f"{last:.3f}" if falling else f"{last:.1f}"
-        diverged = f"\n✖ {divergence(cell)}" if cell.diverged else ""
+        diverged = f"\n✖ {style.divergence(cell)}" if cell.diverged else ""
         line.set_label(f"{number}  {cell.label}{diverged}")
         ranked.append((np.isnan(last), last if falling else -last, line))
     ranked.sort(key=lambda entry: entry[:2])
-    legend_right(figure, [line for *_, line in ranked], 0.5, "at the last epoch, best first")
+    style.legend_right(figure, [line for *_, line in ranked], 0.5, "at the last epoch, best first")
     return figure
 
 
@@ -92,16 +74,16 @@ def comparison_grid(sweep: Sweep) -> Figure:
     """Return a figure of three tables, activations by columns, coloured from bad to good."""
     rows, columns = sweep.rows, sweep.columns
     beside = len(columns) <= 3  # then the three tables fit beside one another
-    names = folded(columns, 11)
+    names = style.folded(columns, 11)
     width, height = max(1.1 * len(columns), 1.6), 0.75 * len(rows)
-    below = 0.22 * max(0, lines_in(names) - 2)  # room for long names
+    below = 0.22 * max(0, style.lines_in(names) - 2)  # room for long names
     size = (3 * width + 1.9, height + below + 2.1)
     if not beside:
         size = (width + 1.5, 3 * (height + below) + 4.5)
     shape = (1, 3) if beside else (3, 1)
-    title, note = "Comparison of the runs (darker is better)", seeds_note(sweep.cells)
-    margins = {"top": 1.2, "left": 1.25}
-    figure, axes = new_figure(title, sweep.dataset, *shape, size, note, **margins, sharey=True)
+    title, note = "Comparison of the runs (darker is better)", style.seeds_note(sweep.cells)
+    frame = {"top": 1.2, "left": 1.25, "sharey": True}
+    figure, axes = style.new_figure(title, sweep.dataset, *shape, size, note, **frame)
     figure.subplots_adjust(wspace=0.1, hspace=(1.2 + below) / height)
     figure.subplots_adjust(bottom=(0.9 + below) / size[1])
     for ax, (measure, (heading, digits, scale)) in zip(axes.flat, TABLES.items(), strict=True):
@@ -113,11 +95,11 @@ def comparison_grid(sweep: Sweep) -> Figure:
                 means[i, j] = np.nan if mean is None else mean
                 parts = [] if mean is None else [f"{mean:.{digits}f}"]
                 parts += [] if half is None else [f"± {half:.{digits}f}"]
-                parts += [fill(divergence(cell), 13)] if cell.diverged else []
+                parts += [fill(style.divergence(cell), 13)] if cell.diverged else []
                 text = "\n".join(parts) or "–"
             small = {"fontsize": 12 if text.count("\n") < 2 else 10, "linespacing": 1.05}
             ax.text(j + 0.5, i + 0.5, text, ha="center", va="center", **small)
-        shades = SCALES[scale][0](means) * (-1 if measure == "final_loss" else 1)
+        shades = style.SCALES[scale][0](means) * (-1 if measure == "final_loss" else 1)
         known = shades[np.isfinite(shades)]
         worst, best = (known.min(), known.max()) if len(known) else (0, 1)
         span = best - worst or 1  # the map's dark end stays unused: black text is read on all cells
@@ -128,40 +110,39 @@ def comparison_grid(sweep: Sweep) -> Figure:
         for label in ax.get_yticklabels():
             label.set(color=color_of(label.get_text()), weight="bold")
         ax.set_title(heading, loc="left")
-        table_axes(ax, len(rows), "#EEEEEE")
+        style.table_axes(ax, len(rows), "#EEEEEE")
     return figure
 
 
 def gradient_flow(sweep: Sweep) -> Figure:
     """Return a figure with a panel per cell: mean |gradient| of each layer's weight by epoch."""
     rows, columns = sweep.rows, sweep.columns
-    gradients = {cell: [weight_gradients(log) for log in cell.logs] for cell in sweep.cells}
+    gradients = {cell: [style.weight_gradients(log) for log in cell.logs] for cell in sweep.cells}
     layers = max(len(seeds[0]) for seeds in gradients.values())
-    names = folded(columns, 20)
-    more = 0.2 * (lines_in(names) - 1)  # room for long names, in inches
+    names = style.folded(columns, 20)
+    more = 0.2 * (style.lines_in(names) - 1)  # room for long names, in inches
     size = (max(7, 2.1 * len(columns) + 2), max(3.8, 1.4 * len(rows) + 1.7 + more))
-    frame = {"size": size, "note": seeds_note(sweep.cells), "top": 0.85 + more, "left": 1.4}
+    frame = {"size": size, "note": style.seeds_note(sweep.cells), "top": 0.85 + more, "left": 1.4}
+    frame |= {"sharex": True, "sharey": True}
     shape = (len(rows), len(columns))
-    figure, axes = new_figure(
-        "Gradient flow", sweep.dataset, *shape, **frame, sharex=True, sharey=True
-    )
+    figure, axes = style.new_figure("Gradient flow", sweep.dataset, *shape, **frame)
     legend: list[Line2D] = []
     for (i, j), ax in np.ndenumerate(axes):
         if cell := sweep.at(rows[i], columns[j]):
-            legend = max(legend, draw_layers(ax, gradients[cell], layers), key=len)
-            write_divergence(ax, cell)
+            legend = max(legend, style.draw_layers(ax, gradients[cell], layers), key=len)
+            style.write_divergence(ax, cell)
         else:
             ax.text(0.5, 0.5, "–", transform=ax.transAxes)
-        epoch_axis(ax, sweep.epochs)
+        style.epoch_axis(ax, sweep.epochs)
         ax.set_ylabel(rows[i], color=color_of(rows[i]), weight="bold")
         ax.label_outer()
     for ax, name in zip(axes[0], names, strict=True):
         ax.set_title(name)
     values = [table(seed.values()) for seeds in gradients.values() for seed in seeds]
-    value_axis(axes[0, 0], rows[0], values, "log")
+    style.value_axis(axes[0, 0], rows[0], values, "log")
     figure.subplots_adjust(wspace=0.08, hspace=0.12)
-    figure.text(0.15 / size[0], 0.5, GRADIENT, rotation=90, va="center")
-    legend_right(figure, legend, 0.75, "weight of")
+    figure.text(0.15 / size[0], 0.5, style.GRADIENT, rotation=90, va="center")
+    style.legend_right(figure, legend, 0.75, "weight of")
     return figure
 
 
@@ -169,7 +150,7 @@ def activations(sweep: Sweep) -> Figure:
     """Return a figure of nnlite's activation functions and derivatives, by nnlite's own code."""
     title, lines = "Activation functions and their derivatives", -(-len(ACTIVATIONS) // 3)
     size = (10, 2.2 * lines + 1.7)
-    figure, axes = new_figure(title, sweep.dataset, lines, 3, size, sharex=True, sharey=True)
+    figure, axes = style.new_figure(title, sweep.dataset, lines, 3, size, sharex=True, sharey=True)
     z = np.linspace(-3, 3, 301)
     for ax, (name, activation) in zip(axes.flat, ACTIVATIONS.items(), strict=False):
         layer, color = activation(), color_of(name)
@@ -180,5 +161,5 @@ def activations(sweep: Sweep) -> Figure:
         ax.label_outer()
     function = Line2D([], [], color="black", label="a = f(z)")
     derivative = Line2D([], [], color="black", linestyle="--", label="da/dz = f '(z)")
-    legend_right(figure, [function, derivative], 0.75)
+    style.legend_right(figure, [function, derivative], 0.75)
     return figure

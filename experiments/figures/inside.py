@@ -8,21 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from figures.style import (
-    GREY,
-    divergence,
-    draw_layers,
-    epoch_axis,
-    folded,
-    layer_looks,
-    legend_right,
-    lines_in,
-    new_figure,
-    seeds_note,
-    settings,
-    value_axis,
-    write_divergence,
-)
+from figures import style
 from findings.sweep import Sweep, t_interval, table
 
 UPDATE_RATIO = "log10(|update| / |weight|)"
@@ -76,18 +62,18 @@ def last_measured(values: np.ndarray) -> float:
 def draw_guide(ax: Axes) -> Line2D:
     """Draw the line that update ratios are compared with."""
     label = f"\N{MINUS SIGN}{-GUIDE}: rule of thumb\n(A. Karpathy)"
-    return ax.axhline(GUIDE, color=GREY, linestyle="--", linewidth=1.5, zorder=1, label=label)
+    return ax.axhline(GUIDE, color=style.GREY, linestyle="--", linewidth=1.5, zorder=1, label=label)
 
 
-def legend_height(layers: int) -> float:
+def legend_height(layers: int, least: float = 4.4) -> float:
     """Return the height of a figure, in inches, whose legend has a line for each layer."""
-    return max(4.4, 0.25 * layers + 2)
+    return max(least, 0.25 * layers + 2)
 
 
 # All cells
 
 
-@settings()
+@style.settings()
 def grid_diagnostics(sweep: Sweep) -> dict[str, Figure]:
     """Return the diagnostic figures that compare all cells, by name.
 
@@ -106,29 +92,29 @@ def update_ratios(sweep: Sweep) -> Figure | None:
     across = len(sweep.columns) if len(sweep.columns) <= 5 else 4
     down = -(-len(ratios) // across)
     layers = max(len(seeds[0]) for seeds in ratios)
-    names = folded([cell.label for cell in sweep.cells], 21)
-    lines = lines_in(names)
+    names = style.folded([cell.label for cell in sweep.cells], 21)
+    lines = style.lines_in(names)
     height = max(legend_height(layers), (1.6 + 0.2 * lines) * down + 1.6)
     frame = {"size": (max(7, 2.2 * across + 2.9), height), "top": 0.7 + 0.2 * lines}
-    frame |= {"note": seeds_note(sweep.cells), "sharex": True, "sharey": True}
-    figure, axes = new_figure("Size of the updates", sweep.dataset, down, across, **frame)
+    frame |= {"note": style.seeds_note(sweep.cells), "sharex": True, "sharey": True}
+    figure, axes = style.new_figure("Size of the updates", sweep.dataset, down, across, **frame)
     figure.subplots_adjust(wspace=0.08, hspace=0.2 + 0.15 * lines)
     for ax in axes.flat[len(ratios) :]:
         ax.set_axis_off()
     legend: list[Line2D] = []
     for n, (ax, cell, seeds) in enumerate(zip(axes.flat, sweep.cells, ratios)):
-        legend = max(legend, draw_layers(ax, seeds, layers), key=len)
+        legend = max(legend, style.draw_layers(ax, seeds, layers), key=len)
         if not any(np.isfinite(row).any() for layers_of in seeds for row in layers_of.values()):
             ax.text(0.5, 0.5, "–", transform=ax.transAxes)
         guide = draw_guide(ax)
-        epoch_axis(ax, sweep.epochs)
+        style.epoch_axis(ax, sweep.epochs)
         if n < len(ratios) - across:  # there is a panel below
             ax.set_xlabel("")
         ax.tick_params(labelbottom=n >= len(ratios) - across)
         ax.set_title(names[n], color=cell.color)
-        write_divergence(ax, cell)
-    value_axis(axes[0, 0], UPDATE_RATIO, [*values, GUIDE])
-    legend_right(figure, [*legend, guide], 0.75, "weight of")
+        style.write_divergence(ax, cell)
+    style.value_axis(axes[0, 0], UPDATE_RATIO, [*values, GUIDE])
+    style.legend_right(figure, [*legend, guide], 0.75, "weight of")
     return figure
 
 
@@ -141,16 +127,16 @@ def stuck_units(sweep: Sweep) -> Figure | None:
     if not shown or len(cells) > MAX_ROWS:
         return None
     layers = max(len(run[ZERO]) for run in measured)
-    looks = layer_looks(layers)
-    notes = [f"\n✖ {divergence(cell)}" if cell.diverged else "" for cell in cells]
+    looks = style.layer_looks(layers)
+    notes = [f"\n✖ {style.divergence(cell)}" if cell.diverged else "" for cell in cells]
     names = [cell.label + note for cell, note in zip(cells, notes)]
     left = 0.5 + 0.11 * max(len(line) for name in names for line in name.split("\n"))
     row = max(0.42, 0.06 * layers)  # height, in inches
     size = (left + 3 * len(shown) + 1.4, max(legend_height(layers), row * len(cells) + 2))
     title = "Dead units, zero gradients, saturation at the end of training"
-    frame = {"size": size, "note": seeds_note(cells), "top": 1.1, "left": left}
+    frame = {"size": size, "note": style.seeds_note(cells), "top": 1.1, "left": left}
     shared = {"sharex": True, "sharey": True}
-    figure, (axes,) = new_figure(title, sweep.dataset, 1, len(shown), **frame, **shared)
+    figure, (axes,) = style.new_figure(title, sweep.dataset, 1, len(shown), **frame, **shared)
     figure.subplots_adjust(wspace=0.1)
     highest = max(np.nanmax(run[label]) for run in measured for label in shown if run[label].size)
     for ax, label in zip(axes, shown):
@@ -169,5 +155,5 @@ def stuck_units(sweep: Sweep) -> Figure | None:
     lines = [
         Line2D([], [], linestyle="", label=f"layer {k + 1}", **looks[k]) for k in range(layers)
     ]
-    legend_right(figure, lines, 1)
+    style.legend_right(figure, lines, 1)
     return figure

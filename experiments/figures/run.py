@@ -10,36 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from figures.inside import (
-    DEAD,
-    GUIDE,
-    MEANING,
-    SATURATED,
-    UPDATE_RATIO,
-    ZERO,
-    draw_guide,
-    from_start,
-    legend_height,
-    log_ratios,
-    shares,
-)
-from figures.style import (
-    GRADIENT,
-    GREY,
-    GRID,
-    LOSS,
-    MAX_LOSS,
-    draw_curve,
-    draw_layers,
-    epoch_axis,
-    layer_looks,
-    legend_right,
-    new_figure,
-    settings,
-    table_axes,
-    value_axis,
-    weight_gradients,
-)
+from figures import inside, style
 from findings.sweep import color_of, dashes_of, label, table
 from nnlite.training.config import Config, hidden_name
 from nnlite.training.logs import summarize
@@ -49,7 +20,7 @@ LIGHT = "#C8C8C8"
 CELL = {"ha": "center", "va": "center"}  # of the text in a cell of a table
 
 
-@settings()
+@style.settings()
 def run_figures(log: dict) -> dict[str, Figure]:
     """Return the figures of one run by name, without those that would show nothing."""
     figures = {
@@ -86,12 +57,12 @@ def run_name(log: dict) -> str:
 def run_figure(
     log: dict, title: str = "", size: tuple[float, float] = (9, 4.2), note: str = "", **frame
 ) -> tuple[Figure, np.ndarray]:
-    """Return new_figure(...) with the title, the name of the run below it, and its divergence."""
+    """Return a new figure with the title, the name of the run below it, and its divergence."""
     if log["diverged"]:
         note = f"diverged at epoch {log['diverged']['epoch']}"
     frame = {"top": 1.05 if title else 0.85, **frame}
     name = f"{title}\n{run_name(log)}" if title else run_name(log)
-    return new_figure(name, log["dataset"], size=size, note=note, **frame)
+    return style.new_figure(name, log["dataset"], size=size, note=note, **frame)
 
 
 def looks_of(log: dict) -> tuple[dict, dict]:
@@ -106,7 +77,7 @@ def draw_from_start(ax: Axes, layers: np.ndarray, looks: list[dict]) -> None:
     for k, (values, look) in enumerate(zip(layers, looks), start=1):
         ax.plot(values, label=f"layer {k}", markevery=-(-len(values) // 10), **look)
     epochs = layers.shape[1] - 1
-    epoch_axis(ax, epochs)
+    style.epoch_axis(ax, epochs)
     ax.set(xlim=(-0.03 * epochs, 1.03 * epochs), xlabel="epoch (0: before training)")
 
 
@@ -119,11 +90,11 @@ def loss_accuracy(log: dict) -> Figure:
     epochs = log["epoch"][-1]
     figure, ((left, right),) = run_figure(log, columns=2)
     losses, accuracy = table([log["train_loss"], log["val_loss"]]), table([log["val_accuracy"]])
-    draw_curve(left, losses[:1], label="training", marker="o" if epochs < 3 else "", **line)
-    draw_curve(left, losses[1:], label="validation", **dotted)
-    value_axis(left, LOSS, losses, ceiling=MAX_LOSS)
-    draw_curve(right, accuracy, **dotted)
-    value_axis(right, "validation accuracy (%)", accuracy)
+    style.draw_curve(left, losses[:1], label="training", marker="o" if epochs < 3 else "", **line)
+    style.draw_curve(left, losses[1:], label="validation", **dotted)
+    style.value_axis(left, style.LOSS, losses, ceiling=style.MAX_LOSS)
+    style.draw_curve(right, accuracy, **dotted)
+    style.value_axis(right, "validation accuracy (%)", accuracy)
     above = {"loc": "lower left", "bbox_to_anchor": (-0.03, 0.98), "ncols": 2}
     summary = summarize(log)
     best, epoch = summary["best_val_accuracy"], summary["best_epoch"]
@@ -132,8 +103,8 @@ def loss_accuracy(log: dict) -> Figure:
         right.plot(epoch, best, "*", markersize=15, color="black", label=text)
         right.legend(**above)
     left.legend(**above)
-    epoch_axis(left, epochs)
-    epoch_axis(right, epochs)
+    style.epoch_axis(left, epochs)
+    style.epoch_axis(right, epochs)
     return figure
 
 
@@ -144,27 +115,29 @@ def learning_rate(log: dict) -> Figure | None:
     _, dotted = looks_of(log)
     figure, ((ax,),) = run_figure(log, size=(7, 4), top=0.6)
     rates = table([log["learning_rate"]])
-    draw_curve(ax, rates, **dotted)
-    value_axis(ax, "learning rate (unitless)", rates, "log")
-    epoch_axis(ax, log["epoch"][-1])
+    style.draw_curve(ax, rates, **dotted)
+    style.value_axis(ax, "learning rate (unitless)", rates, "log")
+    style.epoch_axis(ax, log["epoch"][-1])
     return figure
 
 
 def gradient_flow(log: dict) -> Figure:
     """Mean |gradient| of each layer's weight: by epoch, and at the end from layer to layer."""
-    gradients, epochs = weight_gradients(log), log["epoch"][-1]
-    figure, ((left, right),) = run_figure(log, columns=2, sharey=True)
-    lines = draw_layers(left, [gradients])
-    value_axis(left, GRADIENT, table(gradients.values()), "log")
-    epoch_axis(left, epochs)
+    gradients, epochs = style.weight_gradients(log), log["epoch"][-1]
+    size = (9, inside.legend_height(len(gradients), 4.2))
+    figure, ((left, right),) = run_figure(log, size=size, columns=2, sharey=True)
+    lines = style.draw_layers(left, [gradients])
+    style.value_axis(left, style.GRADIENT, table(gradients.values()), "log")
+    style.epoch_axis(left, epochs)
     last = epochs - 1 if log["diverged"] and epochs > 1 else epochs
     for x, line in enumerate(lines):
         y = line.get_ydata()[last - 1]
         right.plot(x, y, line.get_marker(), color=line.get_color(), markersize=12)
-    right.set_xticks(range(len(lines)), list(gradients))
+    every = 1 + len(lines) // 8
+    right.set_xticks(range(0, len(lines), every), list(gradients)[::every])
     right.set(xlim=(-0.5, len(lines) - 0.5), xlabel="layer")
     right.set_title(f"at epoch {last}", loc="left")
-    legend_right(figure, lines, 0.75, "weight of")
+    style.legend_right(figure, lines, 0.75, "weight of")
     return figure
 
 
@@ -172,14 +145,15 @@ def zero_gradients(log: dict) -> Figure | None:
     """The original sheet's indicator of dead units, of the activations that it is meant for."""
     if log["config"]["activation"] not in ("relu", "leaky_relu", "elu"):
         return None
-    figure, ((ax,),) = run_figure(log, size=(7.5, 4), top=0.6)
-    gradients = weight_gradients(log, "pct_zero")
-    lines = draw_layers(ax, [gradients])
-    legend_right(figure, lines, 0.5, "weight of")
+    gradients = style.weight_gradients(log, "pct_zero")
+    size = (7.5, inside.legend_height(len(gradients), 4))
+    figure, ((ax,),) = run_figure(log, size=size, top=0.6)
+    lines = style.draw_layers(ax, [gradients])
+    style.legend_right(figure, lines, 0.5, "weight of")
     measured = table(gradients.values())
     from_0_to_1 = [0 * measured, 0 * measured + 1]  # at least, where there are any
-    value_axis(ax, "share of zero gradients (%)", [measured, *from_0_to_1])
-    epoch_axis(ax, log["epoch"][-1])
+    style.value_axis(ax, "share of zero gradients (%)", [measured, *from_0_to_1])
+    style.epoch_axis(ax, log["epoch"][-1])
     return figure
 
 
@@ -188,28 +162,28 @@ def zero_gradients(log: dict) -> Figure | None:
 
 def update_ratio(log: dict) -> Figure | None:
     """How far the last step of each epoch moved the weight of each layer."""
-    layers = log_ratios(log)
+    layers = inside.log_ratios(log)
     values = table(layers.values())
     if not np.isfinite(values).any():
         return None
-    size = (8, legend_height(len(layers)))
+    size = (8, inside.legend_height(len(layers)))
     figure, ((ax,),) = run_figure(log, "Size of the updates", size, top=0.85)
-    lines = [*draw_layers(ax, [layers]), draw_guide(ax)]
-    value_axis(ax, UPDATE_RATIO, [values, GUIDE])
-    epoch_axis(ax, log["epoch"][-1])
-    legend_right(figure, lines, 0.75, "weight of")
+    lines = [*style.draw_layers(ax, [layers]), inside.draw_guide(ax)]
+    style.value_axis(ax, inside.UPDATE_RATIO, [values, inside.GUIDE])
+    style.epoch_axis(ax, log["epoch"][-1])
+    style.legend_right(figure, lines, 0.75, "weight of")
     return figure
 
 
 def signal(log: dict) -> Figure | None:
     """The gradient that reaches each layer: by epoch, and from layer to layer."""
-    layers = from_start(log, "probe", "fc", "gradient_norm")
+    layers = inside.from_start(log, "probe", "fc", "gradient_norm")
     if not (layers > 0).any():
         return None
-    title, size = "Gradient that reaches each layer", (10, legend_height(len(layers)))
+    title, size = "Gradient that reaches each layer", (10, inside.legend_height(len(layers)))
     figure, ((left, right),) = run_figure(log, title, size, columns=2, sharey=True)
-    draw_from_start(left, layers, layer_looks(len(layers)))
-    value_axis(left, "norm of dL/dz (nats)", layers, "log")
+    draw_from_start(left, layers, style.layer_looks(len(layers)))
+    style.value_axis(left, "norm of dL/dz (nats)", layers, "log")
     last = np.flatnonzero(np.isfinite(layers).any(axis=0))[-1]
     numbers = np.arange(len(layers)) + 1
     dashed = {"linestyle": "--", "markerfacecolor": "white", "zorder": 3}
@@ -217,41 +191,41 @@ def signal(log: dict) -> Figure | None:
     if last > 0:
         ends[last] = {"label": f"after epoch {last}"}
     for epoch, look in ends.items():
-        right.plot(numbers, layers[:, epoch], marker="o", color=GREY, **look)
+        right.plot(numbers, layers[:, epoch], marker="o", color=style.GREY, **look)
     right.set(xlabel="layer", xlim=(0.6, len(layers) + 0.4))
     right.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend_right(figure, [*left.lines, *right.lines], 0.95)
+    style.legend_right(figure, [*left.lines, *right.lines], 0.95)
     return figure
 
 
 def units(log: dict) -> Figure | None:
     """Dead units, beside the original sheet's indicator of them, which is something else."""
-    found = shares(log)
-    values = np.append(found[DEAD], found[ZERO])
-    if not (found[DEAD].size and (values > 0).any()):
+    found = inside.shares(log)
+    values = np.append(found[inside.DEAD], found[inside.ZERO])
+    if not (found[inside.DEAD].size and (values > 0).any()):
         return None
-    layers = len(found[ZERO])
-    title, size = "Dead units are not zero gradients", (10, legend_height(layers))
+    layers = len(found[inside.ZERO])
+    title, size = "Dead units are not zero gradients", (10, inside.legend_height(layers))
     figure, (axes,) = run_figure(log, title, size, columns=2, sharey=True)
-    for ax, share in zip(axes, (DEAD, ZERO)):
-        draw_from_start(ax, found[share], layer_looks(layers))
-        ax.set_title(MEANING[share], loc="left")
+    for ax, share in zip(axes, (inside.DEAD, inside.ZERO)):
+        draw_from_start(ax, found[share], style.layer_looks(layers))
+        ax.set_title(inside.MEANING[share], loc="left")
         ax.set_ylabel(share)
-    value_axis(axes[0], DEAD, [values, 0, 1])
-    legend_right(figure, axes[1].lines, 0.95)
+    style.value_axis(axes[0], inside.DEAD, [values, 0, 1])
+    style.legend_right(figure, axes[1].lines, 0.95)
     return figure
 
 
 def saturation(log: dict) -> Figure | None:
     """Outputs of sigmoid and tanh where the function is nearly flat."""
-    layers = shares(log)[SATURATED]
+    layers = inside.shares(log)[inside.SATURATED]
     if not layers.size:
         return None
-    figure, ((ax,),) = run_figure(log, "Saturation", (8, legend_height(len(layers))))
-    draw_from_start(ax, layers, layer_looks(len(layers) + 1))
-    ax.set_title(MEANING[SATURATED], loc="left")
-    value_axis(ax, SATURATED, [layers, 0, 1])
-    legend_right(figure, ax.lines, 0.95)
+    figure, ((ax,),) = run_figure(log, "Saturation", (8, inside.legend_height(len(layers))))
+    draw_from_start(ax, layers, style.layer_looks(len(layers) + 1))
+    ax.set_title(inside.MEANING[inside.SATURATED], loc="left")
+    style.value_axis(ax, inside.SATURATED, [layers, 0, 1])
+    style.legend_right(figure, ax.lines, 0.95)
     return figure
 
 
@@ -293,7 +267,7 @@ def histograms(log: dict, kind: str, title: str, text: str) -> Figure | None:
             ax.stairs(dark, edges, baseline=None, color=color, linewidth=1.5)
             heights = np.append(heights, dark)
         if (heights > 0).sum() > 1 + bool(last):
-            value_axis(ax, "", heights, "log")
+            style.value_axis(ax, "", heights, "log")
         else:  # a single bin, the width of which means nothing
             ax.set_yticks([])
             ax.text(0.54, 0.5, "all the same", transform=ax.transAxes)
@@ -305,7 +279,7 @@ def histograms(log: dict, kind: str, title: str, text: str) -> Figure | None:
     for ax in axes[:, 0]:
         ax.set_ylabel("density")
     legend = [Patch(color=LIGHT, label="first"), Line2D([], [], color=color, label="last")]
-    legend_right(figure, legend if last else legend[:1], 0.95, "epoch")
+    style.legend_right(figure, legend if last else legend[:1], 0.95, "epoch")
     return figure
 
 
@@ -338,7 +312,7 @@ def confusion(log: dict) -> Figure | None:
     ax.set_xticks(ticks, classes, **at_an_angle if longest > 3 else {})
     ax.set_yticks(ticks, classes)
     ax.set(xlabel="predicted class", ylabel="true class")
-    table_axes(ax, len(classes), GRID)
+    style.table_axes(ax, len(classes), style.GRID)
     return figure
 
 

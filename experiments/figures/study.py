@@ -12,17 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from figures.style import (
-    ERRORS,
-    GREY,
-    folded,
-    legend_right,
-    lines_in,
-    new_figure,
-    seeds_note,
-    settings,
-    value_axis,
-)
+from figures import style
 from findings.comparisons import (
     Difference,
     against_no_schedule,
@@ -39,7 +29,6 @@ from findings.sweep import (
     MARKERS,
     Cell,
     Sweep,
-    Tuning,
     color_of,
     dashes_of,
     label,
@@ -52,13 +41,13 @@ from nnlite.training.config import Config
 
 MOST_ROWS = 20
 HOLLOW = {"marker": "o", "markersize": 7.5, "markerfacecolor": "white", "markeredgewidth": 1.8}
-FULL = {**HOLLOW, "markerfacecolor": GREY}
+FULL = {**HOLLOW, "markerfacecolor": style.GREY}
 STAR = {"marker": "*", "markersize": 13, "markeredgecolor": "black", "markeredgewidth": 0.8}
 CROSS = {"marker": "X", "markersize": 9, "markeredgecolor": "black", "clip_on": False}
 DOT = {"marker": "o", "markersize": 5}
 
 
-@settings()
+@style.settings()
 def study_figures(sweep: Sweep) -> dict[str, Figure]:
     """Return the figures of the sweep's study by name; {} if there is nothing to compare."""
     figures: dict[str, Figure | None] = {}
@@ -91,7 +80,7 @@ def look(config: Config) -> dict:
 
 def key(text: str, **marker) -> Line2D:
     """Return what a legend explains: a grey marker, or a line if a linestyle is given."""
-    return Line2D([], [], **{"color": GREY, "linestyle": "", **marker}, label=text)
+    return Line2D([], [], **{"color": style.GREY, "linestyle": "", **marker}, label=text)
 
 
 def each_once(items: Iterable) -> list:
@@ -104,7 +93,7 @@ def panels(
 ) -> tuple[Figure, dict[str, Axes]]:
     """Return a figure of panels side by side that share both axes, by name."""
     shared = {"left": 1.25, "sharex": True, "sharey": True}
-    figure, (axes,) = new_figure(title, sweep.dataset, 1, len(names), size, note, **shared)
+    figure, (axes,) = style.new_figure(title, sweep.dataset, 1, len(names), size, note, **shared)
     figure.subplots_adjust(wspace=0.08)
     for ax in axes:
         ax.label_outer()
@@ -192,7 +181,7 @@ def forest(title: str, sweep: Sweep, panels: list[tuple[list[Row], str, int]]) -
     left = 0.4 + 0.1 * max(len(name) for name, *_ in first[:MOST_ROWS])
     size = (left + 4.5 + 2.5 * len(panels), 0.34 * len(first[:MOST_ROWS]) + 2.1)
     frame = {"size": size, "note": note, "top": 0.95, "left": left, "sharey": True}
-    figure, (axes,) = new_figure(title, sweep.dataset, columns=len(panels), **frame)
+    figure, (axes,) = style.new_figure(title, sweep.dataset, columns=len(panels), **frame)
     for ax, (rows, text, digits) in zip(axes, panels):
         draw_differences(ax, rows[:MOST_ROWS], text, digits)
     figure.subplots_adjust(right=1 - 1.75 / size[0], wspace=0.62)
@@ -239,12 +228,17 @@ def sensitivity(sweep: Sweep) -> Figure:
     tunings = sweep.tunings
     activations = each_once(t.config.activation for t in tunings)
     size = (3.3 * len(activations) + 3.2, 5)
-    note = seeds_note([trial for t in tunings for trial in t.trials.values()], dots=True)
+    note = style.seeds_note([trial for t in tunings for trial in t.trials.values()], dots=True)
     figure, axes = panels("Sensitivity to the learning rate", sweep, activations, size, note)
-    heights = {tuning: best_accuracies(tuning) for tuning in tunings}
-    first = figure.axes[0]
-    values = [table(rows) for rows in heights.values()]
-    value_axis(first, f"best validation accuracy {ERRORS}", values, "errors")
+    heights = {}  # (rates, tuning seeds)
+    for t in tunings:
+        heights[t] = table(
+            trial.values("best_val_accuracy").values() for trial in t.trials.values()
+        )
+        # A rate at which a seed diverged has no height, however far the others came.
+        heights[t][np.isnan(heights[t]).any(axis=1)] = np.nan
+    text = f"best validation accuracy {style.ERRORS}"
+    style.value_axis(figure.axes[0], text, heights.values(), "errors")
     rates = [rate for t in tunings for rate in t.scores]
     decades = np.arange(np.ceil(np.log10(min(rates))), np.floor(np.log10(max(rates))) + 1)
     for ax in axes.values():
@@ -254,7 +248,7 @@ def sensitivity(sweep: Sweep) -> Figure:
     for t, rows in heights.items():
         ax, line = axes[t.config.activation], look(t.config)
         draw_means(ax, t.scores, rows, **line)
-        mean = dict(zip(t.scores, t_interval(table(rows).T)[0], strict=True))
+        mean = dict(zip(t.scores, t_interval(rows.T)[0], strict=True))
         line["linestyle"] = ""
         for rate, score in t.scores.items():
             if score is None:
@@ -267,19 +261,8 @@ def sensitivity(sweep: Sweep) -> Figure:
     legend += [key("chosen", **STAR), key("usual", **HOLLOW)]
     if any(score is None for t in tunings for score in t.scores.values()):
         legend.append(key("diverged", **CROSS))
-    legend_right(figure, legend, 0.75)
+    style.legend_right(figure, legend, 0.75)
     return figure
-
-
-def best_accuracies(tuning: Tuning) -> list[list[float | None]]:
-    """Return the best validation accuracy of each tuning seed, a row for each rate.
-
-    A rate at which a seed diverged has none, however far the other seeds came.
-    """
-    return [
-        [None if tuning.scores[rate] is None else s["best_val_accuracy"] for s in trial.summaries]
-        for rate, trial in tuning.trials.items()
-    ]
 
 
 def tuned_and_usual(sweep: Sweep, target: int | None = None) -> Figure:
@@ -298,18 +281,18 @@ def tuned_and_usual(sweep: Sweep, target: int | None = None) -> Figure:
             return list(cell.values("test_accuracy").values())
         return [steps_to(log, target) for log in cell.logs]
 
-    title, text, scale = "Usual and tuned learning rates", f"test accuracy {ERRORS}", "errors"
+    title, text, scale = "Usual and tuned learning rates", f"test accuracy {style.ERRORS}", "errors"
     if target is not None:
         title = f"Steps to {target} % validation accuracy (in whole epochs)"
         text, scale = "steps, log scale", "log"
-    ticks = folded(positions, 11)
+    ticks = style.folded(positions, 11)
     longest = max(len(line) for tick in ticks for line in tick.split("\n"))
     panel = max(0.7, 0.1 * longest) * len(ticks) + 0.5
     cells = [cell for t in sweep.tunings for cell in (t.at_usual, t.at_best) if cell]
     size = (panel * len(activations) + 3, 5)
-    figure, axes = panels(title, sweep, activations, size, seeds_note(cells))
-    figure.subplots_adjust(bottom=(0.9 + 0.2 * max(0, lines_in(ticks) - 2)) / size[1])
-    value_axis(figure.axes[0], text, [table([heights(cell)]) for cell in cells], scale)
+    figure, axes = panels(title, sweep, activations, size, style.seeds_note(cells))
+    figure.subplots_adjust(bottom=(0.9 + 0.2 * max(0, style.lines_in(ticks) - 2)) / size[1])
+    style.value_axis(figure.axes[0], text, [table([heights(cell)]) for cell in cells], scale)
     for ax in axes.values():
         ax.set_xticks(range(len(ticks)), ticks)
         ax.set_xlim(-0.5, len(ticks) - 0.5)
@@ -332,12 +315,12 @@ def tuned_and_usual(sweep: Sweep, target: int | None = None) -> Figure:
                 ax.plot(x + shift, mean, **marker, color=color, linestyle="", zorder=3)
                 heads.append(mean)
         if len(heads) == 2:
-            ax.plot([x - 0.15, x + 0.15], heads, color=GREY, linewidth=0.8, zorder=1)
+            ax.plot([x - 0.15, x + 0.15], heads, color=style.GREY, linewidth=0.8, zorder=1)
     legend = [key("usual rate", **HOLLOW), key("tuned rate", **STAR)]
     if missed:
         why = "a seed diverged" if target is None else "not with every\nseed"
         legend.append(key(why, **CROSS))
-    legend_right(figure, legend, 0.75)
+    style.legend_right(figure, legend, 0.75)
     return figure
 
 
@@ -359,27 +342,28 @@ def gradients_by_layer(sweep: Sweep) -> Figure | None:
     if not norms:
         return None
     layers = np.arange(1, deepest + 1)
-    theory = {}  # NaN where there is none
+    theory = {}
     for cell, rows in norms.items():
-        factor = theoretical_factor(cell.config.activation, cell.config.init) or np.nan
-        theory[cell] = 10 ** np.log10(rows[-1]).mean() * factor ** (deepest - layers)
+        if factor := theoretical_factor(cell.config.activation, cell.config.init):
+            theory[cell] = 10 ** np.log10(rows[-1]).mean() * factor ** (deepest - layers)
     figure, axes = panels_by_init(
         f"Gradients before the first step, {deepest} hidden layers", sweep, norms
     )
     values = [*norms.values(), *theory.values()]
-    value_axis(figure.axes[0], "|dL/dz|, log scale", values, "log")
+    style.value_axis(figure.axes[0], "|dL/dz|, log scale", values, "log")
     dotted = {"color": "black", "linestyle": ":", "linewidth": 1.2, "zorder": 3}
     for cell, rows in norms.items():
         ax = axes[cell.config.init]
         draw_means(ax, layers, rows, color=cell.color, linestyle="-", **DOT)  # before any optimizer
-        ax.plot(layers, theory[cell], **dotted)
+        if cell in theory:
+            ax.plot(layers, theory[cell], **dotted)
         ax.set_xlim(0.5, deepest + 0.5)
         ax.set_xticks(layers[:: 1 + deepest // 6])
         ax.set_xlabel("hidden layer, from the input")
     legend = legend_of(norms, linestyle="-")
-    if any(np.isfinite(line).any() for line in theory.values()):
+    if theory:
         legend.append(key("theory (sigmoid,\ntanh: bound)", **dotted))
-    legend_right(figure, legend, 0.75)
+    style.legend_right(figure, legend, 0.75)
     return figure
 
 
@@ -387,7 +371,7 @@ def accuracy_by_depth(sweep: Sweep) -> Figure:
     """A panel per initialization: test accuracy over the number of hidden layers."""
     figure, axes = panels_by_init("Test accuracy by depth", sweep, sweep.cells)
     means = [[cell.mean("test_accuracy")[0]] for cell in sweep.cells]
-    value_axis(figure.axes[0], f"test accuracy {ERRORS}", table(means), "errors")
+    style.value_axis(figure.axes[0], f"test accuracy {style.ERRORS}", table(means), "errors")
     depths = sorted({cell.depth for cell in sweep.cells})
     for cells in sweep.peers("hidden"):
         config = cells[0].config
@@ -396,7 +380,7 @@ def accuracy_by_depth(sweep: Sweep) -> Figure:
         draw_means(ax, rows, rows.values(), **look(config), **DOT)
         ax.set_xticks(depths[:: 1 + len(depths) // 6])
         ax.set_xlabel("hidden layers")
-    legend_right(figure, legend_of(sweep.cells), 0.75)
+    style.legend_right(figure, legend_of(sweep.cells), 0.75)
     return figure
 
 
@@ -406,7 +390,7 @@ def panels_by_init(
     """Return a figure with a panel per initialization of these cells, by name."""
     inits = each_once(cell.config.init for cell in cells)
     size = (2.9 * len(inits) + 3, 4.6)
-    figure, axes = panels(title, sweep, inits, size, seeds_note(cells, dots=True))
+    figure, axes = panels(title, sweep, inits, size, style.seeds_note(cells, dots=True))
     for init, ax in axes.items():
         ax.set_title(f"{init} initialization")
     return figure, axes
@@ -427,14 +411,14 @@ def batch_sizes(sweep: Sweep) -> Figure:
     """Accuracy over batch size, and over steps and seconds by batch size, dark for small ones."""
     cells = sweep.cells
     sizes = sorted({cell.config.batch_size for cell in cells})
-    frame = {"size": (14, 4.6), "note": seeds_note(cells, dots=True), "left": 1.25}
-    figure, (axes,) = new_figure("Batch size", sweep.dataset, columns=3, **frame)
+    frame = {"size": (14, 4.6), "note": style.seeds_note(cells, dots=True), "left": 1.25}
+    figure, (axes,) = style.new_figure("Batch size", sweep.dataset, columns=3, **frame)
     figure.subplots_adjust(wspace=0.36)
     left, middle, right = axes
     accuracies = {cell: [*cell.values("test_accuracy").values()] for cell in cells}
     bands = [t_interval(table([row]).T) for row in accuracies.values()]
     ends = [mean + side * np.nan_to_num(half) for mean, half in bands for side in (-1, 1)]
-    value_axis(left, f"test accuracy {ERRORS}", ends, "errors")
+    style.value_axis(left, f"test accuracy {style.ERRORS}", ends, "errors")
     for peers in sweep.peers("batch_size"):
         x, rows = [cell.config.batch_size for cell in peers], [accuracies[cell] for cell in peers]
         draw_means(left, x, rows, **look(peers[0].config), marker="o", markersize=7)
@@ -442,7 +426,7 @@ def batch_sizes(sweep: Sweep) -> Figure:
 
     curves = {cell: t_interval(cell.curves("val_accuracy"))[0] for cell in cells}
     for ax in (middle, right):
-        value_axis(ax, f"validation accuracy {ERRORS}", curves.values(), "errors")
+        style.value_axis(ax, f"validation accuracy {style.ERRORS}", curves.values(), "errors")
     lines: dict[int, Line2D] = {}
     for cell, curve in curves.items():
         size = cell.config.batch_size
@@ -459,7 +443,7 @@ def batch_sizes(sweep: Sweep) -> Figure:
         low, high = np.log10([np.nanmin(x), np.nanmax(x)])
         decades = np.arange(np.ceil(low), max(np.ceil(low), np.floor(high)) + 1)
         log_x(ax, 10.0**decades, text)
-    legend_right(figure, [lines[size] for size in sizes], 0.75, "batch size")
+    style.legend_right(figure, [lines[size] for size in sizes], 0.75, "batch size")
     return figure
 
 

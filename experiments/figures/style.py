@@ -84,8 +84,8 @@ def new_figure(
     # Margins by hand: matplotlib's automatic layouts draw everything twice to find them.
     figure.subplots_adjust(left / width, 0.9 / height, 1 - 0.2 / width, 1 - top / height, 0.28)
     text = figure.suptitle(title, x=0.15 / width, y=1 - 0.12 / height, ha="left", va="top")
-    too_long = text.get_window_extent().width / ((width - 0.3) * DPI)
-    text.set_fontsize(text.get_fontsize() / max(1, too_long))
+    while text.get_window_extent().width > (width - 0.3) * DPI:
+        text.set_fontsize(0.98 * text.get_fontsize())
 
     digits = dataset["name"] == "digits"
     warning = "digits, not Fashion-MNIST" if digits else dataset["note"]
