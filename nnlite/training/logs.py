@@ -4,6 +4,8 @@ A log is made of dicts, lists, numbers and texts only, so that it can be saved a
 not be measured, as the network diverged, is None.
 """
 
+import hashlib
+import json
 import math
 import platform
 from collections.abc import Callable
@@ -51,6 +53,27 @@ def new_log(config: Config, data: Dataset, device: Device, stack: int) -> dict:
         "test_confusion": None,
         "most_wrong": [],
     }
+
+
+def content_hash(log: dict) -> str:
+    """Return the SHA-256 over all of a log but its "sha256"."""
+    content = {key: value for key, value in log.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(content, allow_nan=False).encode()).hexdigest()
+
+
+def seal(log: dict) -> None:
+    """Write the SHA-256 of a finished log into it, so that any later change is noticed."""
+    log["sha256"] = content_hash(log)
+
+
+def verify(log: dict) -> None:
+    """Raise ValueError unless the log is as it was when it was sealed."""
+    if not isinstance(log, dict) or "versions" not in log:
+        raise ValueError("it is not a log")
+    if "sha256" not in log:
+        raise ValueError(f"nnlite {log['versions']['nnlite']} made it, which sealed no logs")
+    if content_hash(log) != log["sha256"]:
+        raise ValueError("it was changed after its training had finished")
 
 
 def identity(log: dict) -> dict:

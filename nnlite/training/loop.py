@@ -31,7 +31,7 @@ from .diagnostics import (
     update_ratios,
     weights,
 )
-from .logs import append_epoch, identity, new_log, to_host_together
+from .logs import append_epoch, identity, new_log, seal, to_host_together
 
 VALIDATION_SHARE = 0.1
 EVALUATION_ROWS = 1000  # rows per forward pass outside training: fits in the cache
@@ -270,6 +270,7 @@ class Training:
             if not log["diverged"]:
                 log |= {f"test_{name}": value for name, value in measured.items()}
                 log["most_wrong"] = most_wrong(logits[k], self.data.y_test, self.data.x_test)
+            seal(log)
         return self.logs
 
 
