@@ -395,3 +395,13 @@ def stuck_shares(logs: list[dict]) -> Figure | None:
               for k, look in enumerate(layer_looks(layers), start=1)]  # fmt: skip
     legend_right(figure, legend, 1)
     return figure
+
+
+# An adapter: a Sweep instead of logs
+_grid_diagnostics = grid_diagnostics
+
+
+def grid_diagnostics(sweep) -> dict[str, Figure]:  # noqa: F811
+    if isinstance(sweep, list):
+        return _grid_diagnostics(sweep)
+    return _grid_diagnostics([log for cell in sweep.cells for log in cell.logs])

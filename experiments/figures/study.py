@@ -525,3 +525,13 @@ def batch_sizes(logs: list[dict]) -> Figure:
 def lighter(color: str, share: float) -> tuple[float, ...]:
     """Mix a colour with that share of white."""
     return tuple(share + (1 - share) * part for part in to_rgb(color))
+
+
+# An adapter: a Sweep instead of study, logs and tuning seeds
+_study_figures = study_figures
+
+
+def study_figures(sweep, logs=None, tune_seeds=()) -> dict[str, Figure]:  # noqa: F811
+    if logs is not None:
+        return _study_figures(sweep, logs, tune_seeds)
+    return _study_figures(sweep.study, sweep.logs, sweep.tune_seeds)

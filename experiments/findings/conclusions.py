@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 
@@ -633,3 +634,18 @@ def conclude(
         found += batch_sizes(logs_by_cell) + steps_needed(logs_by_cell, seconds=True)
     found += stability(logs_by_cell) + diverged(logs_by_cell)
     return {"found": found, "not_shown": not_shown(study, logs_by_cell, tune_seeds)}
+
+
+# An adapter: a Sweep instead of study, logs and tuning seeds
+_conclude = conclude
+
+
+class Conclusions(NamedTuple):
+    found: list[str]
+    not_shown: list[str]
+
+
+def conclude(sweep, logs=None, tune_seeds=()):  # noqa: F811
+    if logs is not None:
+        return _conclude(sweep, logs, tune_seeds)
+    return Conclusions(**_conclude(sweep.study, sweep.logs, sweep.tune_seeds))

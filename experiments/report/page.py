@@ -414,3 +414,9 @@ def write_report(logs: list[dict], out: Path, sweep: dict) -> Path:
     path = out / "report.html"
     write_text(path, page(logs, sweep))
     return path
+
+
+def write_page(sweep, conclusions, out: Path) -> Path:
+    """An adapter: the page of a Sweep."""
+    about = {"study": sweep.study, "command": sweep.command, "tune_seeds": sweep.tune_seeds}
+    return write_report(sweep.logs, out, about)
