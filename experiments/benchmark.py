@@ -31,7 +31,6 @@ import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 from tqdm import tqdm
 
-import exp3
 from contestants import (
     FLOOR,
     NOTEBOOK,
@@ -43,11 +42,12 @@ from contestants import (
     notebook,
     pytorch,
 )
-from exp3 import Parser, check_writable, positive_int, shout
-from findings.words import plural
 from nnlite import __version__, select_device
 from nnlite.datasets import DATASETS, Dataset, load
-from sweep import results
+from sweep import options, results
+from sweep.options import Parser, check_writable, positive_int
+from sweep.run import shout, train_runs
+from words import plural
 
 TOLERANCE = 0.05  # of the loss of the first epoch: orders of batches and rounding differ
 CELLS = [(a, o) for a in ("relu", "sigmoid", "tanh") for o in ("sgd", "adam")]
@@ -157,10 +157,10 @@ def epoch_mode(args: argparse.Namespace, data: Dataset) -> Outcome:
 def nnlite_grid(args: argparse.Namespace, device: str) -> tuple[dict[str, float], float]:
     """nnlite as the lab runs it, up to the saved logs: with validation, statistics, checkpoints."""
     with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as out:
-        options = [f"--epochs={args.epochs}", f"--batch-size={args.batch_size}"]
-        lab = exp3.parse([*options, f"--jobs={args.threads}", f"--out={out}"])
+        flags = [f"--epochs={args.epochs}", f"--batch-size={args.batch_size}"]
+        lab = options.parse([*flags, f"--jobs={args.threads}", f"--out={out}"])
         data, started = load(args.dataset, args.data_dir), time.perf_counter()
-        logs, *_ = exp3.train_grid(lab, exp3.grid(lab), data, select_device(device))
+        logs = train_runs(options.grid(lab), data, select_device(device), lab).logs
     configs = [log["config"] for log in logs]
     names = [f"{config['activation']} + {config['optimizer']}" for config in configs]
     losses = {name: log["train_loss"][0] for name, log in zip(names, logs)}

@@ -36,8 +36,8 @@ from findings.sweep import (
     table,
     varying,
 )
-from findings.words import plus_minus
 from nnlite.training.config import Config
+from words import plus_minus
 
 MOST_ROWS = 20
 HOLLOW = {"marker": "o", "markersize": 7.5, "markerfacecolor": "white", "markeredgewidth": 1.8}

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from findings.sweep import Cell, Sweep, Tuning, interval
-from findings.words import plural
 from nnlite.network import INITIALIZERS
+from words import plural
 
 LOWER_IS_BETTER = {"final_loss", "final_val_loss", "avg_epoch_time", "epoch_to_90pct_best"}
 A_BETTER, B_BETTER = "a is better", "b is better"

@@ -34,8 +34,8 @@ from findings.comparisons import (
     theoretical_factor,
 )
 from findings.sweep import NAMES, WORDS, Cell, Sweep, Tuning, interval, label, varying
-from findings.words import FEW, and_list, ordinal, plural, plus_minus, the_first_few
 from sweep.tuning import FIRST_RATES, first_rates, on_edge
+from words import FEW, and_list, ordinal, plural, plus_minus, the_first_few
 
 DATASETS = {
     "fashion-mnist": "Fashion-MNIST",

@@ -14,7 +14,6 @@ from itertools import cycle
 import numpy as np
 from scipy.special import stdtrit  # what scipy.stats.t.ppf calls; scipy.stats takes 1 s to import
 
-from findings.words import and_list, plural
 from nnlite.activations import ACTIVATIONS
 from nnlite.network import INITIALIZERS
 from nnlite.optimizers import OPTIMIZERS
@@ -23,6 +22,7 @@ from nnlite.training.config import Config, hidden_name
 from nnlite.training.logs import summarize
 from sweep.studies import STUDIES
 from sweep.tuning import best_rate, score
+from words import and_list, plural
 
 # How cells look. Okabe & Ito's palette, which colour-blind readers can tell apart too: purple,
 # orange, blue, sky blue, green and vermilion for nnlite's own activations, black and brown for the

@@ -22,12 +22,12 @@ from figures.style import divergence
 from findings.comparisons import A_BETTER, B_BETTER, NOT_DECIDED, differences
 from findings.conclusions import Conclusions
 from findings.sweep import NAMES, Cell, Sweep
-from findings.words import plural
 from nnlite.files import write_text
 from nnlite.training.config import hidden_name
 from report.data import SHOWN_AT_FIRST, best_first, script_data
 from report.pictures import pictures
 from report.svg import Palette
+from words import plural
 
 HERE = Path(__file__).parent
 MANY_PAIRS = 120  # with more than that, cells are compared with the best one only

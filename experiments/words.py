@@ -1,4 +1,4 @@
-"""Small pieces of English that sentences, figures and the report share."""
+"""Small pieces of English that what is printed, sentences, figures and the report share."""
 
 from collections.abc import Iterable
 

@@ -1,8 +1,8 @@
-"""experiments/findings/words.py: small pieces of English."""
+"""experiments/words.py: small pieces of English."""
 
 import pytest
 
-from findings.words import FEW, and_list, ordinal, plural, plus_minus, the_first_few
+from words import FEW, and_list, ordinal, plural, plus_minus, the_first_few
 
 
 def test_counts_and_ranks():
