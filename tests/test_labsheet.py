@@ -59,8 +59,6 @@ def run(blocks: list[Block], **parameters) -> list[str]:
     """Execute blocks in one namespace; return what each prints. parameters replace the sheet's."""
     import matplotlib.pyplot as plt
 
-    from figures import style as figures  # noqa: F401  (what it sets for all figures is to outlast what the sheet sets)
-
     namespace: dict = {"__name__": "__main__"}
     printed, path, here = [], sys.path[:], Path.cwd()
     with matplotlib.rc_context({"backend": "agg"}), contextlib.ExitStack() as stack:
