@@ -120,17 +120,14 @@ def run_all(
             # Large arrays are handed to workers as memory maps, not copies: all share one dataset.
             parallel = Parallel(n_jobs, return_as="generator_unordered", max_nbytes="1M")
             tasks = [delayed(run_stack)(waiting[first], *common) for first in todo]
-            out_of_memory = set()
             try:
                 for first, logs in parallel(tasks):
-                    if logs:
+                    if logs:  # else it ran out of memory, and is still waiting
                         progress.forget([log["experiment_id"] for log in logs])
                         del waiting[first]
                         yield logs
-                    else:
-                        out_of_memory.add(first)
             except BrokenProcessPool:
-                pass  # what did not finish is still waiting
+                pass  # what has not finished is still waiting
             left = [first for first in todo if first in waiting]
             if is_retry:
                 suspects = suspects[1:]
@@ -138,6 +135,6 @@ def run_all(
                 for first in left:
                     missing.update((config.run_id, reason) for config in waiting.pop(first))
             else:
-                begun = [f for f in left if f in out_of_memory or progress.has_begun(f)]
-                # If none has, the worker died before it could say which run it had begun.
+                begun = [first for first in left if progress.has_begun(first)]
+                # If none has, it failed before it could say which run it had begun.
                 suspects += todo if left == todo and not begun else begun
