@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 from nnlite import datasets
-from nnlite.datasets import FILES, MAX_BYTES, MD5, DataError
+from nnlite.fashion import FILES, MAX_BYTES, MD5, DataError
 from nnlite.files import read_arrays, replacing, write_arrays, write_text
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,7 +18,7 @@ from sklearn.metrics import confusion_matrix as sklearn_confusion_matrix
 import nnlite
 from nnlite import MLP, Linear, SoftmaxCrossEntropy
 from nnlite.activations import ACTIVATIONS
-from nnlite.datasets import DataError, parse_idx
+from nnlite.fashion import DataError, parse_idx
 from nnlite.files import read_arrays, write_arrays
 from nnlite.network import INITIALIZERS
 from nnlite.optimizers import OPTIMIZERS
