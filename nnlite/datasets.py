@@ -89,7 +89,8 @@ def load(
         data_dir = os.environ.get("NNLITE_DATA") or None
     if data_dir is not None:
         arrays = read_directory(data_dir)
-        return Dataset("fashion-mnist", *arrays, FASHION_CLASSES, f"IDX files in {data_dir}")
+        source = _printable(f"IDX files in {data_dir}")
+        return Dataset("fashion-mnist", *arrays, FASHION_CLASSES, source)
     try:
         return Dataset("fashion-mnist", *download(progress), FASHION_CLASSES, "downloaded files")
     except DataError as error:

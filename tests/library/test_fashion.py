@@ -298,6 +298,11 @@ def test_home_directory_may_be_written_as_a_tilde(folder, monkeypatch):
     assert load(data_dir="~/my data").name == "fashion-mnist"
 
 
+def test_folder_whose_name_cannot_be_shown_is_shown_with_question_marks(folder):
+    odd = folder.rename(folder.with_name("a\nb\udcff"))
+    assert load(data_dir=odd).source == f"IDX files in {folder.parent / 'a?b?'}"
+
+
 # IDX files
 
 
