@@ -31,7 +31,6 @@ import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 from tqdm import tqdm
 
-import exp3
 from contestants import (
     FLOOR,
     NOTEBOOK,
@@ -43,11 +42,12 @@ from contestants import (
     notebook,
     pytorch,
 )
-from exp3 import Parser, check_writable, positive_int, shout
 from nnlite import __version__, select_device
 from nnlite.datasets import DATASETS, Dataset, load
-from sweep import results
-from sweep.studies import plural
+from sweep import options, results
+from sweep.options import Parser, check_writable, positive_int
+from sweep.run import shout, train_runs
+from words import plural
 
 TOLERANCE = 0.05  # of the loss of the first epoch: orders of batches and rounding differ
 CELLS = [(a, o) for a in ("relu", "sigmoid", "tanh") for o in ("sgd", "adam")]
@@ -144,8 +144,14 @@ def epoch_mode(args: argparse.Namespace, data: Dataset) -> Outcome:
             (f"time of JAX / of {name}", quotient(fastest(rows, "JAX"), ours), ">=", 1.0),
             (f"time of PyTorch / of {name}", quotient(torch, ours), ">=", 1.3),
         ]
-    columns = {"s/run" if gpu else "s/epoch": "median:.4f", "min": "min:.4f", "max": "max:.4f",
-               "CPU s": "cpu:.4f", "x nnlite": "ratio:.2f", "loss": "loss:.4f"}  # fmt: skip
+    columns = {
+        "s/run" if gpu else "s/epoch": "median:.4f",
+        "min": "min:.4f",
+        "max": "max:.4f",
+        "CPU s": "cpu:.4f",
+        "x nnlite": "ratio:.2f",
+        "loss": "loss:.4f",
+    }
     return rows, columns, targets
 
 
@@ -157,10 +163,10 @@ def epoch_mode(args: argparse.Namespace, data: Dataset) -> Outcome:
 def nnlite_grid(args: argparse.Namespace, device: str) -> tuple[dict[str, float], float]:
     """nnlite as the lab runs it, up to the saved logs: with validation, statistics, checkpoints."""
     with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as out:
-        options = [f"--epochs={args.epochs}", f"--batch-size={args.batch_size}"]
-        lab = exp3.parse([*options, f"--jobs={args.threads}", f"--out={out}"])
+        flags = [f"--epochs={args.epochs}", f"--batch-size={args.batch_size}"]
+        lab = options.parse([*flags, f"--jobs={args.threads}", f"--out={out}"])
         data, started = load(args.dataset, args.data_dir), time.perf_counter()
-        logs, *_ = exp3.train_grid(lab, exp3.grid(lab), data, select_device(device))
+        logs = train_runs(options.grid(lab), data, select_device(device), lab).logs
     configs = [log["config"] for log in logs]
     names = [f"{config['activation']} + {config['optimizer']}" for config in configs]
     losses = {name: log["train_loss"][0] for name, log in zip(names, logs)}
@@ -317,8 +323,13 @@ def scale_mode(args: argparse.Namespace, data: Dataset) -> Outcome:
             row[key], row[f"{key}_seconds"] = float(np.median(raw["seconds"])), raw["seconds"]
             row[f"{key}_mib"] = peak_mib(makers[raw["name"]], task)
         rows.append({**row, "ratio": row["ours"] / row["floor"]})
-    columns = {"seconds": "ours:.3f", "its floor": "floor:.3f", "x floor": "ratio:.2f",
-               "MiB": "ours_mib:.1f", "floor MiB": "floor_mib:.1f"}  # fmt: skip
+    columns = {
+        "seconds": "ours:.3f",
+        "its floor": "floor:.3f",
+        "x floor": "ratio:.2f",
+        "MiB": "ours_mib:.1f",
+        "floor MiB": "floor_mib:.1f",
+    }
     return rows, columns, []
 
 
@@ -381,20 +392,20 @@ def machine(threads: int) -> dict:
 
 def draw_bars(rows: list[Row], title: str):
     """A figure: a bar of seconds for each contestant, with its spread; far longer ones are cut."""
-    from figures import (
-        style as figures,  # here and below, as worker processes import this file but draw nothing
-    )
+    # Imported here and below, as worker processes import this file but draw nothing.
+    from figures.style import DPI, Figure
+    from findings.sweep import PALETTE
 
     base, ours = fastest(rows, FLOOR), fastest(rows, "nnlite")["median"]
     rows = [row for row in rows if "median" in row and row is not base][::-1]
     limit = 1.3 * max(row["max"] for row in rows if row["median"] <= 4 * ours)
     top = 0.9 if base else 0.6
     height = top + 0.75 + 0.45 * len(rows)
-    figure = figures.Figure((9, height), dpi=figures.DPI)
+    figure = Figure((9, height), dpi=DPI)
     ax = figure.add_axes((0.28, 0.75 / height, 0.69, 1 - (top + 0.75) / height), xlim=(0, limit))
     ax.grid(axis="y", visible=False)
     for y, row in enumerate(rows):
-        ax.barh(y, row["median"], color=figures.PALETTE[2 if "nnlite" in row["name"] else 3])
+        ax.barh(y, row["median"], color=PALETTE[2 if "nnlite" in row["name"] else 3])
         if row["max"] > row["min"]:
             ax.plot([row["min"], row["max"]], [y, y], "|-", color="black", markersize=10)
         cut = row["max"] > limit
@@ -402,7 +413,7 @@ def draw_bars(rows: list[Row], title: str):
         ax.text(limit if cut else row["max"], y, label, ha="right" if cut else "left", va="center")
     if base:
         label = f"nnlite's matrix products, {base['median']:.3g} s"
-        ax.axvline(base["median"], color=figures.PALETTE[5], linestyle="--", label=label)
+        ax.axvline(base["median"], color=PALETTE[5], linestyle="--", label=label)
         figure.legend(loc="upper right", bbox_to_anchor=(0.99, 1 - 0.4 / height))
     ax.set_yticks(range(len(rows)), [row["name"] for row in rows])
     ax.set_xlabel("seconds" + " (median, fastest and slowest round)" * bool(base))
@@ -412,14 +423,15 @@ def draw_bars(rows: list[Row], title: str):
 
 def draw_scale(rows: list[Row], title: str):
     """A figure: a column for each thing that grows, time above and memory below."""
-    from figures import style as figures
+    from figures.style import DPI, Figure
+    from findings.sweep import PALETTE
 
-    figure = figures.Figure((13, 6.5), dpi=figures.DPI)
+    figure = Figure((13, 6.5), dpi=DPI)
     axes = figure.subplots(2, len(AXES), sharex="col", sharey="row")
     figure.subplots_adjust(0.07, 0.11, 0.98, 0.88, wspace=0.1, hspace=0.12)
     looks = {
-        "ours": ("nnlite", "o-", figures.PALETTE[2]),
-        "floor": (FLOOR, "s--", figures.PALETTE[5]),
+        "ours": ("nnlite", "o-", PALETTE[2]),
+        "floor": (FLOOR, "s--", PALETTE[5]),
     }
     for (above, below), axis in zip(axes.T, AXES):
         points = [row for row in rows if row["axis"] == axis]
@@ -443,30 +455,69 @@ def draw_scale(rows: list[Row], title: str):
 # ------------------------------------------------------------------------------- the command
 
 
-# fmt: off
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(prog="benchmark.py", description=__doc__.splitlines()[0], allow_abbrev=False)
     mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--grid", action="store_true",
-                      help="time the lab's whole default grid instead of an epoch")
-    mode.add_argument("--scale", action="store_true",
-                      help="show how time and memory grow with width, depth, batch size and runs")
-    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu",
-                        help="gpu: one run, stacks of runs, and PyTorch, on the GPU (default: cpu)")
-    parser.add_argument("--rounds", type=positive_int, default=5, metavar="N",
-                        help="timed epochs of each, after one to warm up (default: 5)")
-    parser.add_argument("--threads", "--jobs", type=positive_int, metavar="N",
-                        help="cores that each may use (default: 1; with --grid, all there are)")
-    parser.add_argument("--batch-size", type=positive_int, default=128, metavar="N",
-                        help="samples per step (default: 128)")
-    parser.add_argument("--epochs", type=positive_int, default=3, metavar="N",
-                        help="epochs of each run of --grid; the lab has 30 (default: 3)")
-    parser.add_argument("--dataset", choices=DATASETS, default="auto",
-                        help="auto: Fashion-MNIST if it can be had, else the digits")
-    parser.add_argument("--data-dir", metavar="DIR",
-                        help="folder with the Fashion-MNIST files; NNLITE_DATA does the same")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmark"), metavar="DIR",
-                        help="for the numbers and the figure (default: results/benchmark)")
+    mode.add_argument(
+        "--grid", action="store_true", help="time the lab's whole default grid instead of an epoch"
+    )
+    mode.add_argument(
+        "--scale",
+        action="store_true",
+        help="show how time and memory grow with width, depth, batch size and runs",
+    )
+    parser.add_argument(
+        "--device",
+        choices=("cpu", "gpu"),
+        default="cpu",
+        help="gpu: one run, stacks of runs, and PyTorch, on the GPU (default: cpu)",
+    )
+    parser.add_argument(
+        "--rounds",
+        type=positive_int,
+        default=5,
+        metavar="N",
+        help="timed epochs of each, after one to warm up (default: 5)",
+    )
+    parser.add_argument(
+        "--threads",
+        "--jobs",
+        type=positive_int,
+        metavar="N",
+        help="cores that each may use (default: 1; with --grid, all there are)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=positive_int,
+        default=128,
+        metavar="N",
+        help="samples per step (default: 128)",
+    )
+    parser.add_argument(
+        "--epochs",
+        type=positive_int,
+        default=3,
+        metavar="N",
+        help="epochs of each run of --grid; the lab has 30 (default: 3)",
+    )
+    parser.add_argument(
+        "--dataset",
+        choices=DATASETS,
+        default="auto",
+        help="auto: Fashion-MNIST if it can be had, else the digits",
+    )
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="folder with the Fashion-MNIST files; NNLITE_DATA does the same",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("results/benchmark"),
+        metavar="DIR",
+        help="for the numbers and the figure (default: results/benchmark)",
+    )
     parser.add_argument("--way", help=argparse.SUPPRESS)  # what --grid runs in a process of its own
     args = parser.parse_args(argv)
     args.command = sys.argv[1:] if argv is None else argv
@@ -477,7 +528,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     if args.device == "gpu" and (args.grid or args.scale):
         parser.error("argument --device: --grid and --scale are for the CPU")
     return args
-# fmt: on
 
 
 def run(args: argparse.Namespace) -> int:
@@ -511,15 +561,23 @@ def run(args: argparse.Namespace) -> int:
     for problem in problems:
         print(f"PROBLEM  {problem}")
     settings = {**vars(args), "out": str(args.out), "dataset": data.name}
-    content = {"mode": name, "settings": settings, "machine": about, "rows": rows,
-               "targets": verdicts, "problems": problems}  # fmt: skip
+    content = {
+        "mode": name,
+        "settings": settings,
+        "machine": about,
+        "rows": rows,
+        "targets": verdicts,
+        "problems": problems,
+    }
     content = json.loads(json.dumps(content), parse_constant=lambda _: None)  # JSON has no NaN
     results.write_json(args.out / f"{name}.json", content)
 
-    from figures import style as figures
+    from figures import style
 
     draw = draw_scale if args.scale else draw_bars
-    figures.save({name: draw(rows, f"{title} ({data.name})")}, args.out)
+    with style.settings():
+        figure = draw(rows, f"{title} ({data.name})")
+    style.save({name: figure}, args.out)
     print(f"\n{name}.json and {name}.png are in {args.out}")
     return 1 if problems else 0
 

@@ -1,10 +1,11 @@
 """nnlite: a neural network library small enough to read, in NumPy or CuPy.
 
-Where to begin: layers.py and activations.py hold each function beside its derivative, losses.py the
-loss, network.py puts them in a row, optimizers.py makes the gradients into steps.
+Where to begin: layers.py and activations.py have each function beside its derivative, losses.py the
+loss; network.py puts the layers in a row, and optimizers.py turns gradients into steps. Then
+training/loop.py trains a network and watches it.
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 from .activations import ACTIVATIONS, ELU, GELU, LeakyReLU, ReLU, Sigmoid, Tanh
 from .backend import select_device

@@ -1,8 +1,8 @@
 """Activation functions a = f(z), applied to each number on its own, and their derivatives.
 
-The chain rule is the same for all: dL/dz = dL/da * f'(z). Each `forward` stands directly above its
-`backward` and keeps whichever of z and a makes the derivative cheapest. z may have any shape; a,
-da = dL/da and the dz = dL/dz that `backward` returns have the same shape and dtype.
+The chain rule is the same for all: dL/dz = dL/da * f'(z). Each `backward` comes right after its
+`forward`, which keeps z or a, whichever makes the derivative cheaper. z may have any shape. a,
+da = dL/da and the dz = dL/dz that `backward` returns have the same shape and dtype as z.
 """
 
 import math
@@ -18,7 +18,7 @@ class Sigmoid(Layer):
 
     def forward(self, z: Array) -> Array:
         xp = array_module(z)
-        # The same function written with tanh: exp(-z) would overflow for very negative z.
+        # The same function written with tanh, because exp(-z) overflows for very negative z.
         self.a = 0.5 * xp.tanh(0.5 * z) + 0.5
         return self.a
 
@@ -27,7 +27,7 @@ class Sigmoid(Layer):
 
 
 class Tanh(Layer):
-    """a = tanh(z), between -1 and 1 and centred on 0.   f'(z) = 1 - a^2, at most 1."""
+    """a = tanh(z), between -1 and 1, centred on 0.   f'(z) = 1 - a^2, at most 1."""
 
     bounds = (-1, 1)
 
@@ -50,6 +50,7 @@ class ReLU(Layer):
         return self.a
 
     def backward(self, da: Array) -> Array:
+        # a > 0 exactly where z > 0, so z need not be kept.
         return da * (self.a > 0)
 
 
@@ -57,7 +58,7 @@ class LeakyReLU(Layer):
     """a = z where z > 0, else slope * z.   f'(z) = 1 where z > 0, else slope.
 
     Maas, Hannun & Ng (2013), "Rectifier nonlinearities improve neural network acoustic models".
-    The slope 0.1 is the lab sheet's.
+    The slope 0.1 is the original sheet's.
     """
 
     slope = 0.1
@@ -69,6 +70,9 @@ class LeakyReLU(Layer):
     def backward(self, da: Array) -> Array:
         return array_module(da).where(self.z > 0, da, self.slope * da)
 
+    def __repr__(self) -> str:
+        return f"LeakyReLU(slope={self.slope})"
+
 
 class ELU(Layer):
     """a = z where z > 0, else exp(z) - 1.   f'(z) = 1 where z > 0, else exp(z) = a + 1.
@@ -79,12 +83,13 @@ class ELU(Layer):
 
     def forward(self, z: Array) -> Array:
         xp = array_module(z)
-        # expm1(z) is exp(z) - 1 without the rounding error near 0; min(z, 0) keeps it from
-        # overflowing on the positive side, where its value is not used.
+        # expm1(z) is exp(z) - 1 without the rounding error near 0. On the positive side its value
+        # is not used, and min(z, 0) keeps it from overflowing there.
         self.a = xp.where(z > 0, z, xp.expm1(xp.minimum(z, 0)))
         return self.a
 
     def backward(self, da: Array) -> Array:
+        # a has the sign of z, so here too a > 0 exactly where z > 0.
         return array_module(da).where(self.a > 0, da, da * (self.a + 1))
 
 

@@ -1,13 +1,11 @@
-"""NumPy or CuPy: the file that decides where arrays live.
+"""NumPy or CuPy: this file decides where arrays live.
 
-Every formula in nnlite is written for `xp`, which is either the module `numpy` (arrays in main
-memory) or the module `cupy` (the same functions, arrays on an NVIDIA GPU). Pick a device once with
-`select_device`; from then on `array_module` tells from any array which of the two it belongs to.
+Every formula in nnlite is written for `xp`, which is one of two modules with the same functions:
+`numpy` (arrays in main memory, on the host) or `cupy` (arrays on an NVIDIA GPU). Choose a device
+once with `select_device`; after that, `array_module` finds out which module an array belongs to.
 """
 
-import functools
 import sys
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -15,15 +13,18 @@ import numpy as np
 
 Array = Any  # numpy.ndarray or cupy.ndarray: CuPy may not be installed, so no precise type exists
 DEVICES = ("auto", "cpu", "gpu", "numba")
-_compiled = False  # does numba run the formulas of `elementwise`? See `use`
 
 
 class Device(NamedTuple):
-    """A place to compute: its name, one of DEVICES, its array module, and its description."""
+    """A place to compute: its name, one of DEVICES; its array module; its description."""
 
     name: str
     xp: ModuleType
     description: str
+
+
+CPU = Device("cpu", np, f"CPU (NumPy {np.__version__})")
+selected = CPU  # the device in use, see `use`; kernels.py asks whether it is numba's
 
 
 def select_device(name: str = "auto") -> Device:
@@ -31,43 +32,44 @@ def select_device(name: str = "auto") -> Device:
 
     cpu     NumPy
     gpu     CuPy, on an NVIDIA GPU
-    auto    gpu if one answers, else cpu
-    numba   NumPy, with the optimizers' formulas compiled by numba: faster, if it is installed
+    auto    gpu if there is a working one, else cpu
+    numba   NumPy, but the optimizers' formulas are compiled by numba, which is faster
 
-    Raises ValueError for another name, RuntimeError when a device that is asked for is not there.
+    Raises ValueError for an unknown name, and RuntimeError if that device is not available.
     """
     if name not in DEVICES:
         raise ValueError(f"unknown device {name!r}: choose one of {', '.join(DEVICES)}")
-    device = Device("cpu", np, f"CPU (NumPy {np.__version__})")
+    device = CPU
     if name in ("auto", "gpu"):
         gpu, why_not = _find_gpu()
         if name == "gpu" and not gpu:
-            raise RuntimeError(f"no GPU to use: {why_not}; use --device cpu, or auto")
-        device = gpu or device
+            raise RuntimeError(f"there is no GPU to use: {why_not}; use --device cpu or auto")
+        device = gpu or CPU
     if name == "numba":
         try:
             import numba
         except ImportError:
             raise RuntimeError(
-                "numba is not installed (pip install 'nnlite[fast]'); use --device cpu, or auto"
+                "numba is not installed (pip install 'nnlite[fast]'); use --device cpu or auto"
             ) from None
-        device = Device("numba", np, f"{device.description[:-1]}, numba {numba.__version__})")
+        device = Device("numba", np, f"{CPU.description[:-1]}, numba {numba.__version__})")
     use(device)
     return device
 
 
 def use(device: Device) -> None:
-    """Compute on `device` from now on, if several have been selected."""
-    global _compiled
-    _compiled = device.name == "numba"
+    """Compute on `device` from now on. Needed only where several devices have been selected."""
+    global selected
+    selected = device
 
 
 def _find_gpu() -> tuple[Device | None, str]:
+    """Return the GPU and "", or None and the reason why there is none."""
     try:
         import cupy  # here and not above: importing CuPy takes a second, and most machines lack it
     except ModuleNotFoundError:
         return None, "CuPy is not installed (pip install 'nnlite[cuda12]' or 'nnlite[cuda13]')"
-    except Exception as error:  # such as a CUDA library that is missing
+    except Exception as error:  # such as a missing CUDA library
         return None, f"CuPy is installed, but cannot be imported ({error})"
     try:
         if not cupy.cuda.is_available():
@@ -83,54 +85,19 @@ def array_module(array: Array) -> ModuleType:
     """Return `numpy` or `cupy`: the module that `array` belongs to."""
     if isinstance(array, (np.ndarray, np.generic)):
         return np
-    return sys.modules["cupy"]  # whoever made the array has imported it
+    return sys.modules["cupy"]  # the code that made the array has imported it
 
 
 def to_host(array: Array) -> np.ndarray:
-    """Return `array` as a NumPy array; from a GPU this copies, and waits until it is computed."""
+    """Return `array` as a NumPy array. From a GPU this copies, and waits for the result."""
     xp = array_module(array)
     return np.asarray(array) if xp is np else xp.asnumpy(array)
 
 
-def sqrt(x: Array) -> Array:
-    """The square root, NumPy's or CuPy's according to x."""
-    return array_module(x).sqrt(x)
-
-
 def erf(z: Array) -> Array:
-    """The error function, which neither NumPy nor CuPy has: SciPy's, or CuPy's twin of SciPy."""
+    """The error function, which neither NumPy nor CuPy has: SciPy's, or CuPy's copy of SciPy's."""
     if array_module(z) is np:
-        from scipy.special import erf  # here: importing SciPy costs more than all of nnlite
+        from scipy.special import erf  # here: importing SciPy takes longer than all of nnlite
     else:
         from cupyx.scipy.special import erf
     return erf(z)
-
-
-def elementwise(formula: Callable) -> Callable[..., None]:
-    """Decorate a formula(array, ..., number, ...) that changes its arrays in place.
-
-    The formula treats each position of the arrays on its own. NumPy runs it as it is written, one
-    pass over the arrays for each operation. On a GPU, CuPy compiles it into one kernel that does
-    everything in a single pass (cupy.fuse), and numba does the like for the CPU (compiled.py).
-    So the formula stays the only source.
-    """
-    kernels: dict[str, Callable] = {"numpy": formula}
-
-    @functools.wraps(formula)
-    def call(*arguments):
-        xp = array_module(arguments[0])
-        kind = "numba" if xp is np and _compiled else xp.__name__
-        if kind == "numba" and kind not in kernels:
-            from .compiled import compile_formula
-
-            kernels[kind] = compile_formula(formula)
-        elif kind not in kernels:
-
-            @functools.wraps(formula)
-            def in_place(*arrays_and_numbers):  # what it returned would be written once more
-                formula(*arrays_and_numbers)
-
-            kernels[kind] = xp.fuse(in_place)
-        kernels[kind](*arguments)
-
-    return call

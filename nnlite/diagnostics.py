@@ -1,3 +1,4 @@
-"""What was here is in training/diagnostics.py; the old name still works."""
+"""A shorter address for the names of training/diagnostics.py."""
 
 from .training.diagnostics import *  # noqa: F403
+from .training.diagnostics import __all__ as __all__

@@ -1,12 +1,12 @@
-"""Gradient checking: is what backward() returns really the derivative of forward()?
+"""Gradient checking: does backward() return the derivative of forward()?
 
     python -m nnlite.gradcheck
 
 checks every layer, every activation, the loss and the whole network, prints a table, and exits
-with 1 if one is wrong. A derivative is the limit of (L(x + h) - L(x - h)) / 2h, so that quotient
-with a small h, computed with `forward` alone, has to agree with `backward`. To make one number L of
-a layer's output y, take L = sum of y * r with a random r of y's shape: then dL/dy = r is what
-`backward` gets, and a mistake cannot hide as it can under r = 1 (softmax has gradient 0 there).
+with 1 if one is wrong. A derivative is the limit of (L(x + h) - L(x - h)) / 2h. With a small h this
+quotient needs only `forward`, and must agree with `backward`. The check needs one number L, but a
+layer has many outputs y: take L = sum of y * r, with a random r of y's shape. Then dL/dy = r is
+what `backward` is given. With r = 1 a mistake could hide (there, softmax has gradient 0).
 """
 
 import sys
@@ -20,12 +20,12 @@ from .layers import Layer, Linear
 from .losses import SoftmaxCrossEntropy
 from .network import MLP
 
-H = 1e-5  # error of the quotient: h^2 = 1e-10 as the curve bends, 1e-16 / h = 1e-11 by rounding
+H = 1e-5  # errors of the quotient: about h^2 = 1e-10 by curvature, 1e-16 / h = 1e-11 by rounding
 TOLERANCE = 1e-6
 
 
 class Check(NamedTuple):
-    """One comparison: of which subject, with respect to what, and where the two differ most."""
+    """One comparison: which subject, with respect to what, and where the two differ most."""
 
     subject: str
     wrt: str
@@ -36,7 +36,7 @@ class Check(NamedTuple):
 
     @property
     def column(self) -> str:
-        """x, W or b: what kind of thing the gradient is of."""
+        """The column of the table: x, W or b."""
         return {"weight": "W", "bias": "b"}.get(self.wrt.split(".")[-1], self.wrt)
 
     @property
@@ -47,8 +47,8 @@ class Check(NamedTuple):
 def numeric_gradient(L: Callable[[], float], x: np.ndarray) -> np.ndarray:
     """Return dL/dx by centred differences: (L(x + h) - L(x - h)) / 2h for one number at a time.
 
-    L takes no argument and computes the loss from the current contents of x, which is float64;
-    each number of x is changed in place, and put back.
+    L() computes the loss from the current contents of x, which is float64. Each number of x is
+    changed in place, and put back.
     """
     gradient = np.empty_like(x)
     for index in np.ndindex(x.shape):
@@ -63,7 +63,7 @@ def numeric_gradient(L: Callable[[], float], x: np.ndarray) -> np.ndarray:
 
 
 def compare(subject: str, wrt: str, analytic: np.ndarray, numeric: np.ndarray) -> Check:
-    """Return the Check of two gradients, its error max |analytic - numeric| / max |either|."""
+    """Return the Check of two gradients; its error is max |analytic - numeric| / max |either|."""
     difference = np.abs(analytic - numeric)
     where = np.unravel_index(np.argmax(difference), difference.shape)
     scale = max(np.abs(analytic).max(), np.abs(numeric).max(), np.finfo(float).tiny)
@@ -78,7 +78,7 @@ def compare(subject: str, wrt: str, analytic: np.ndarray, numeric: np.ndarray) -
 
 
 def check_layer(subject: str, layer: Layer, x: np.ndarray, rng: np.random.Generator) -> list[Check]:
-    """Check a layer's backward for input x: dx, and for a Linear dweight and dbias as well."""
+    """Check a layer's backward for input x: dx, and for a Linear also dweight and dbias."""
     r = rng.normal(size=layer.forward(x).shape)
 
     def L() -> float:
@@ -123,18 +123,18 @@ def check_network(subject: str, model: MLP, x: np.ndarray, labels: np.ndarray) -
 
 
 def away_from_kinks(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Random numbers with 0.1 <= |z| <= 3: at 0 ReLU has no derivative to compare with."""
+    """Return random numbers with 0.1 <= |z| <= 3: at 0, ReLU has no derivative to compare with."""
     return rng.uniform(0.1, 3, shape) * rng.choice([-1.0, 1.0], shape)
 
 
 def nearest_kink(model: MLP, x: np.ndarray) -> float:
-    """Smallest |z| of any Linear, where activations may have a kink, when the network sees x."""
+    """Return the smallest |z| of any Linear for input x: how close to 0, where kinks are."""
     model.forward(x)
     return min(np.abs(z).min() for name, z in model.outputs().items() if name.startswith("fc"))
 
 
 def check_all() -> list[Check]:
-    """Check all there is, whatever is registered: for a single network and for a stack of two."""
+    """Check everything, all registered activations too, for one network and for a stack of two."""
     rng = np.random.default_rng(0)
     checks = []
     for stack, lead in (("", ()), (" (stack of 2)", (2,))):
@@ -156,14 +156,14 @@ def check_all() -> list[Check]:
 
 
 def table(checks: list[Check]) -> str:
-    """Return the largest relative error of x, W and b for each subject, and what has failed."""
+    """Return as text the largest relative error of x, W and b for each subject, and what failed."""
     lines = [f"{'relative error of':<36}{'x':>9}{'W':>9}{'b':>9}"]
     for subject in dict.fromkeys(check.subject for check in checks):
         line = f"{subject:<36}"
         for column in "xWb":
             cell = [c for c in checks if (c.subject, c.column) == (subject, column)]
             errors = [c.relative_error for c in cell]
-            # max() would ignore a NaN that does not come first; numpy's does not.
+            # Python's max would ignore a NaN that does not come first; NumPy's does not.
             line += f"{np.max(errors):>9.0e}" if errors else f"{'-':>9}"
         lines.append(line)
     failed = [check for check in checks if not check.ok]

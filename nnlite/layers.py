@@ -1,7 +1,10 @@
 """Layer: what every part of a network does. Linear: the part that has weights.
 
-Shapes are written for the last two axes: N samples (rows) by D features (columns). All formulas
-also hold with more axes in front, `...`, which is how several networks train side by side.
+Shapes are written for the last two axes: N samples (rows) by D features (columns). The formulas
+also hold with more axes in front, written `...`. That is how several networks train side by side.
+
+`xp` is the module that an array belongs to: numpy, or cupy if the array is on a GPU. They have the
+same functions, so `xp.exp(z)` computes wherever z is. `array_module` returns it (backend.py).
 """
 
 from .backend import Array, array_module
@@ -10,12 +13,13 @@ from .backend import Array, array_module
 class Layer:
     """One function of the network, y = f(x), and the chain rule through it.
 
-    `forward` computes y and keeps on `self` what `backward` will need, nothing else.
+    `forward` computes y, and keeps on `self` what `backward` will need, nothing else.
     `backward` takes dy = dL/dy, the gradient of the loss L with respect to the layer's output, and
     returns dx = dL/dx, with respect to its input. Neither changes the array it is given.
     """
 
-    bounds: tuple[float, float] | None = None  # of an activation that saturates towards both
+    # (lowest, highest) output of an activation that saturates at both ends, None for all others.
+    bounds: tuple[float, float] | None = None
 
     def forward(self, x: Array) -> Array:
         raise NotImplementedError
@@ -23,12 +27,15 @@ class Layer:
     def backward(self, dy: Array) -> Array:
         raise NotImplementedError
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
 
 class Linear(Layer):
     """A fully connected layer: z = x @ weight + bias.
 
     weight is (..., D_in, D_out) and bias (..., D_out). `backward` writes dL/dweight and dL/dbias
-    into the arrays `dweight` and `dbias`, so whoever owns those (see MLP) sees them at once.
+    into the arrays `dweight` and `dbias`, so their owner (see MLP) sees the new values at once.
     """
 
     def __init__(
@@ -58,10 +65,15 @@ class Linear(Layer):
             dL/dbias[j]      = sum_n dz[n, j]               dbias   = sum of dz over the N rows
             dL/dx[n, i]      = sum_j dz[n, j] weight[i, j]  dx      = dz @ weight.T
 
-        (Rumelhart, Hinton & Williams, 1986). `.mT` transposes the last two axes. Returns None when
+        (Rumelhart, Hinton & Williams, 1986). `.mT` transposes the last two axes. Returns None if
         `input_gradient` is off.
         """
         xp = array_module(dz)
         xp.matmul(self.x.mT, dz, out=self.dweight)
         dz.sum(axis=-2, out=self.dbias)
         return dz @ self.weight.mT if self.input_gradient else None
+
+    def __repr__(self) -> str:
+        """Linear(784 -> 256): the widths of its input and its output."""
+        D_in, D_out = self.weight.shape[-2:]
+        return f"Linear({D_in} -> {D_out})"

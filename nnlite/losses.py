@@ -1,4 +1,7 @@
-"""The loss: how wrong the network's scores are, and the gradient that starts backpropagation."""
+"""The loss: how wrong the network's scores are, and the gradient with which backpropagation begins.
+
+The scores, one for each class, are called logits. They may be any numbers.
+"""
 
 import numpy as np
 
@@ -11,45 +14,46 @@ class SoftmaxCrossEntropy:
     With logits z (..., N, C), the scores of N samples for C classes, and integer labels y (..., N):
 
         p[n, c] = exp(z[n, c]) / sum_k exp(z[n, k])      softmax: scores become probabilities
-        L       = -(1/N) sum_n log p[n, y[n]]            mean cross-entropy, in nats
+        L       = -(1/N) sum_n log p[n, y[n]]            mean cross-entropy, in nats (natural log)
         dL/dz   = (p - one_hot(y)) / N                   prediction minus truth
 
-    An untrained network finds all C classes about equally likely, so its loss is about log C.
+    To an untrained network all C classes are about equally likely, so its loss is about log C.
     (Bridle, 1990; Goodfellow, Bengio & Courville, Deep Learning, 2016, section 6.2.2.3.)
     """
 
     def forward(self, logits: Array, labels: Array) -> Array:
         """Return the mean loss over the N samples; one number for each network of a stack, (...).
 
-        Raises ValueError if shapes or label type do not fit, or a label is not one of 0..C-1.
+        Raises ValueError if shapes or label type do not fit, or if a label is not one of 0..C-1.
         """
         xp = array_module(logits)
         check_labels(labels, logits.shape)
         N, classes = logits.shape[-2:]
-        # exp overflows above 88 in float32. Subtracting the row's largest score changes nothing,
-        # as softmax(z) = softmax(z - constant), and makes the largest exponent 0.
+        # exp overflows above 88 in float32. Subtracting the row's largest score makes the largest
+        # exponent 0, and changes nothing, because softmax(z) = softmax(z - constant).
         shifted = logits - logits.max(axis=-1, keepdims=True)
         exponentials = xp.exp(shifted)
         total = exponentials.sum(axis=-1, keepdims=True)
         self.probabilities = exponentials / total
         self.one_hot = labels[..., None] == xp.arange(classes)  # True counts as 1
-        # -log p = log(total) - shifted, never log(p): a p that has rounded to 0 has no logarithm.
-        # Summed over the samples as two sums, which is quicker than a loss for each sample.
+        # -log p = log(total) - shifted, and never log(p): a p rounded to 0 has no logarithm.
+        # Two sums over the samples are faster than computing a loss for each sample.
         picked = xp.where(self.one_hot, shifted, 0)
         return (xp.log(total).sum(axis=(-2, -1)) - picked.sum(axis=(-2, -1))) / N
 
     def backward(self) -> Array:
-        """Return dL/dlogits = (p - one_hot) / N, of the shape of the logits."""
+        """Return dL/dlogits = (p - one_hot) / N, with the shape of the logits."""
         N = self.probabilities.shape[-2]
+        # Times 1 / N: one division, instead of a slower division for each number.
         return (self.probabilities - self.one_hot) * (1 / N)
 
 
 def check_labels(labels: Array, logits_shape: tuple[int, ...]) -> None:
-    """Raise ValueError unless `labels` has, for each row of logits, an integer 0..C-1.
+    """Raise ValueError unless `labels` holds an integer 0..C-1 for each row of logits.
 
     A stack of networks may share one set of labels, (N,). On a GPU only shape and dtype are
-    checked, as reading the values would stop and wait for the device at each step; training checks
-    the whole dataset beforehand (see datasets.Dataset).
+    checked: reading the values would mean waiting for the GPU at each step. Training uses a
+    Dataset, which has checked all labels beforehand.
     """
     if len(logits_shape) < 2:
         raise ValueError(f"logits have shape {logits_shape}: give a row of scores for each sample")

@@ -1,4 +1,4 @@
-"""MLP: layers in a row, all their parameters in one vector, every gradient readable by name."""
+"""MLP: layers in a row, all their parameters in one vector, every gradient available by name."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,15 +12,17 @@ from .backend import Array
 from .layers import Layer, Linear
 from .seeding import streams
 
-# Initial weights are uniform in +-bound; only the bound differs, so with the same seed two
-# initializations draw the same random numbers on two scales.
+# Initial weights are uniform in +-bound; only the bound differs, so with the same seed, two
+# initializations have the same random numbers on two scales. A uniform number in +-bound has
+# variance bound^2 / 3, so a variance of 2 / D_in, say, takes the bound sqrt(6 / D_in).
 INITIALIZERS: dict[str, Callable[[int, int], float]] = {
-    # PyTorch's default for Linear, and so the lab sheet's; its biases have this bound too.
+    # PyTorch's default for Linear, and so the original sheet's; its biases have this bound too.
     "uniform": lambda D_in, D_out: 1 / math.sqrt(D_in),
-    # Glorot & Bengio (2010): keeps the variance of activations and gradients through tanh layers.
+    # Glorot & Bengio (2010): variance 2 / (D_in + D_out). It keeps the variance of activations and
+    # of gradients about the same from one tanh layer to the next.
     "xavier": lambda D_in, D_out: math.sqrt(6 / (D_in + D_out)),
-    # He, Zhang, Ren & Sun (2015): variance 2 / D_in, twice what keeps a signal's size through a
-    # Linear alone, as ReLU zeroes half of it.
+    # He, Zhang, Ren & Sun (2015): variance 2 / D_in. 1 / D_in would keep the size of a signal
+    # through a Linear; ReLU sets half of it to zero, so twice that is needed.
     "he": lambda D_in, D_out: math.sqrt(6 / D_in),
 }
 
@@ -28,15 +30,16 @@ INITIALIZERS: dict[str, Callable[[int, int], float]] = {
 class MLP:
     """A multilayer perceptron: Linear, activation, Linear, activation, ..., Linear.
 
-    `sizes` lists the widths: [784, 256, 128, 10] makes the layers fc1, act1, fc2, act2, fc3, where
-    fc3 gives the logits. `seed` may be a list: then the model is a stack of K networks, one per
-    seed, and every array has one more axis of length K in front.
+    `sizes` lists the widths: [784, 256, 128, 10] makes the layers fc1, act1, fc2, act2, fc3, and
+    fc3 outputs the logits. If `seed` is a list, the model is a stack of K networks, one per seed,
+    and every array has one more axis of length K in front.
 
-    theta and dtheta, of shape (P,) or (K, P), hold ALL parameters and ALL their gradients, and each
-    Linear works on views into them. So an optimizer is one formula on one vector, and looking at a
-    single layer's gradient copies nothing. 784-256-128-10 has P = 235,146.
+    theta and dtheta, of shape (P,) or (K, P), hold ALL parameters and ALL their gradients. Each
+    Linear works on views into them: parts of the vector in the shape of a matrix, sharing its
+    memory. So an optimizer is one formula on one vector, and looking at a single layer's gradient
+    copies nothing. 784-256-128-10 has P = 235,146.
 
-    Raises ValueError for sizes that are not two or more positive integers and for unknown names.
+    Raises ValueError unless sizes are two or more positive integers and the names are known.
     """
 
     def __init__(
@@ -48,18 +51,11 @@ class MLP:
         dtype: str = "float32",
         xp: ModuleType = np,
     ):
-        if np.ndim(sizes) != 1 or len(sizes) < 2 or not all(map(is_count, sizes)):
-            raise ValueError(f"sizes is {sizes!r}: give a list of two or more positive integers")
-        make_activation = lookup("activation", activation, ACTIVATIONS)
-        lookup("initialization", init, INITIALIZERS)
-        if dtype not in ("float32", "float64", np.float32, np.float64):
-            raise ValueError(f"dtype is {dtype!r}: choose float32 or float64")
-        if np.ndim(seed) > 1 or np.size(seed) == 0:
-            raise ValueError(f"seed is {seed!r}: give an integer, or a list of them for a stack")
+        check_arguments(sizes, activation, init, seed, dtype)
         self.sizes, self.activation, self.init = list(sizes), activation, init
         self.dtype = np.dtype(dtype)
 
-        # Drawn on the host in float64 whatever the device and dtype, so all see the same numbers.
+        # Drawn on the host in float64, so that every device and dtype gets the same numbers.
         if np.ndim(seed) == 0:
             theta = initial_theta(sizes, init, seed)
         else:
@@ -68,12 +64,12 @@ class MLP:
         self.dtheta = xp.zeros_like(self.theta)
 
         self.layers: dict[str, Layer] = {}
-        start = 0
+        start, lead = 0, self.theta.shape[:-1]
         for i, (D_in, D_out) in enumerate(zip(sizes, sizes[1:]), start=1):
             if i > 1:
-                self.layers[f"act{i - 1}"] = make_activation()
-            middle, stop = start + D_in * D_out, start + D_in * D_out + D_out
-            lead = self.theta.shape[:-1]
+                self.layers[f"act{i - 1}"] = ACTIVATIONS[activation]()
+            middle = start + D_in * D_out  # in the vectors, a layer's weight ends here,
+            stop = middle + D_out  # and its bias here
             self.layers[f"fc{i}"] = Linear(
                 weight=self.theta[..., start:middle].reshape(*lead, D_in, D_out),
                 bias=self.theta[..., middle:stop],
@@ -89,31 +85,29 @@ class MLP:
         """Return the logits: (N, sizes[0]) -> (N, sizes[-1]).
 
         For a stack x may be (K, N, sizes[0]), or (N, sizes[0]) shown to all K networks, and the
-        logits are (K, N, sizes[-1]). Raises ValueError for another shape, another dtype than the
-        model's, or, on the CPU, NaN.
+        logits are (K, N, sizes[-1]). Raises ValueError if the shape is wrong, if the dtype is not
+        the model's, or, on the CPU, if x holds NaN.
         """
         lead, D_in = self.theta.shape[:-1], self.sizes[0]
         if x.ndim < 2 or x.shape[-1] != D_in or x.shape[:-2] not in ((), lead):
-            raise ValueError(
-                f"x has shape {x.shape}: give N rows of {D_in} numbers, (N, {D_in})"
-                + (f", or {(*lead, 'N', D_in)}".replace("'", "") if lead else "")
-            )
+            shapes = f"(N, {D_in})" + (f", or ({lead[0]}, N, {D_in})" if lead else "")
+            raise ValueError(f"x has shape {x.shape}: give N rows of {D_in} numbers, {shapes}")
         if x.dtype != self.dtype:
             raise ValueError(f"x has dtype {x.dtype}: convert it to the model's, {self.dtype}")
         y = x
         for name, layer in self.layers.items():
             y = layer.forward(y)
             self._outputs[name] = y
-        # The few logits tell whether x is worth looking at. On a GPU that would mean to wait for
-        # them, at each step.
+        # Check the logits first: there are few of them, and NaN in x makes NaN in them. Not on a
+        # GPU, where looking would mean waiting for them at each step.
         if isinstance(y, np.ndarray) and np.isnan(y).any() and np.isnan(x).any():
             raise ValueError("x holds NaN, which is not a number: remove or replace it")
         return y
 
     def backward(self, dlogits: Array) -> Array | None:
-        """Backpropagate dL/dlogits: fill dtheta, record each layer's output gradient.
+        """Backpropagate dL/dlogits: fill dtheta, and record each layer's output gradient.
 
-        Uses what the latest `forward` kept. Returns dL/dx only if fc1's `input_gradient` is on.
+        Uses what the latest `forward` kept. Returns dL/dx if fc1's `input_gradient` is on.
         """
         gradient = dlogits
         for name, layer in reversed(self.layers.items()):
@@ -123,19 +117,20 @@ class MLP:
 
     def parameters(self) -> dict[str, Array]:
         """Every parameter by name, fc1.weight, fc1.bias, fc2.weight, ...: views into theta."""
-        return self._of_linears("")
+        return self._by_name("weight", "bias")
 
     def gradients(self) -> dict[str, Array]:
         """dL/dparameter under the parameter's name: views, overwritten by the next `backward`."""
-        return self._of_linears("d")
+        return self._by_name("dweight", "dbias")
 
-    def _of_linears(self, prefix: str) -> dict[str, Array]:
-        return {
-            f"{name}.{kind}": getattr(layer, prefix + kind)
-            for name, layer in self.layers.items()
-            if isinstance(layer, Linear)
-            for kind in ("weight", "bias")
-        }
+    def _by_name(self, *attributes: str) -> dict[str, Array]:
+        """These two attributes of each Linear, as fc1.weight, fc1.bias, fc2.weight, ..."""
+        arrays = {}
+        for name, layer in self.layers.items():
+            if isinstance(layer, Linear):
+                for kind, attribute in zip(("weight", "bias"), attributes):
+                    arrays[f"{name}.{kind}"] = getattr(layer, attribute)
+        return arrays
 
     def outputs(self) -> dict[str, Array]:
         """Each layer's output in the latest `forward`, by layer: z under fc1, a under act1, ..."""
@@ -145,6 +140,25 @@ class MLP:
         """dL/doutput of each layer in the latest `backward`: dL/dz under fc1, dL/da under act1."""
         return dict(self._output_gradients)
 
+    def __repr__(self) -> str:
+        """The layers with their shapes, and how many parameters there are."""
+        *stack, P = self.theta.shape
+        title = f"MLP {'-'.join(map(str, self.sizes))}, {P:,} parameters"
+        title += f" in each of {stack[0]} networks" if stack else ""
+        return "\n".join([title, *(f"  {n:<5} {layer!r}" for n, layer in self.layers.items())])
+
+
+def check_arguments(sizes, activation, init, seed, dtype) -> None:
+    """Raise ValueError, in one sentence, unless an MLP can be made from these."""
+    if np.ndim(sizes) != 1 or len(sizes) < 2 or not all(map(is_count, sizes)):
+        raise ValueError(f"sizes is {sizes!r}: give a list of two or more positive integers")
+    lookup("activation", activation, ACTIVATIONS)
+    lookup("initialization", init, INITIALIZERS)
+    if dtype not in ("float32", "float64", np.float32, np.float64):
+        raise ValueError(f"dtype is {dtype!r}: choose float32 or float64")
+    if np.ndim(seed) > 1 or np.size(seed) == 0:
+        raise ValueError(f"seed is {seed!r}: give an integer, or a list of them for a stack")
+
 
 def initial_theta(sizes: Sequence[int], init: str, seed: int) -> np.ndarray:
     """Return initial parameters (P,) in float64: weight then bias of each layer, in order."""
@@ -152,20 +166,20 @@ def initial_theta(sizes: Sequence[int], init: str, seed: int) -> np.ndarray:
     parts = []
     for D_in, D_out in zip(sizes, sizes[1:]):
         bound = INITIALIZERS[init](D_in, D_out)
-        # He's and Glorot's papers start biases at zero. They are drawn all the same, so that the
-        # next layer's weights come from the same random numbers under every initialization.
+        # He's and Glorot's papers start biases at zero. They are drawn anyway, so that the next
+        # layer's weights are made from the same random numbers in every initialization.
         bias_bound = bound if init == "uniform" else 0.0
         parts += [bound * rng.uniform(-1, 1, D_in * D_out), bias_bound * rng.uniform(-1, 1, D_out)]
     return np.concatenate(parts)
 
 
 def is_count(value: object) -> bool:
-    """Is it an integer above 0?"""
+    """Return whether value is an integer above 0."""
     return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
 
 
 def lookup(kind: str, name: str, registry: dict):
-    """Return registry[name]; raise a ValueError that lists the known names if there is none."""
+    """Return registry[name]; raise a ValueError that lists the known names for an unknown one."""
     if not isinstance(name, str) or name not in registry:
         raise ValueError(f"unknown {kind} {name!r}: choose one of {', '.join(registry)}")
     return registry[name]

@@ -1,30 +1,35 @@
 """Optimizers: how a gradient becomes a step.
 
-Each is its formula, once, on the vector theta that holds all parameters of a network (see MLP),
-with g = dL/dtheta beside it. The formulas are written in place, `m *= b` for m <- b m, because the
-vectors are long and moving them through memory is what costs time. Each class calls its formula
-with what it carries from step to step; what does not depend on the position in the vector, such as
-1 - beta1, it works out beforehand. Only numba needs what a formula returns (see compiled.py).
+Each class holds one formula, below the text that explains it. It works on the vector theta that
+holds all parameters of a network (see MLP), with the gradient g = dL/dtheta beside it. Formulas
+work in place, `m *= b` for m <- b m, because the vectors are long and moving them through memory is
+what takes the time. `step` calls the formula with what the optimizer remembers and with numbers
+that are the same for the whole vector.
+
+The rules of @elementwise (kernels.py) explain two habits. A formula returns what it has changed,
+because numba needs it. And numbers are combined in `step`, before the formula sees them (that is
+why it is given one_minus_beta1), because a GPU kernel would compute 1 - beta1 in float16.
 """
 
 import numpy as np
 
-from .backend import Array, array_module, elementwise, sqrt
+from .backend import Array, array_module, to_host
+from .kernels import elementwise, sqrt
 from .network import MLP
 
 
 class Optimizer:
     """What all optimizers share: theta, its gradient g, and the learning rate.
 
-    `learning_rate` is a number, or one number for each of the K networks of a stack. It may be set
-    between steps, which is what a scheduler does. None takes the customary rate of the class.
+    `learning_rate` is a number, or one number for each of the K networks of a stack; None means the
+    usual rate of the class. It may be set between steps, which is what a scheduler does.
 
-    Raises ValueError for a learning rate that is negative or not finite, and for a number of
-    rates that is not the number of networks.
+    Raises ValueError for a learning rate that is negative or not finite, and for a wrong number of
+    rates.
     """
 
     default_learning_rate: float
-    state: tuple[str, ...] = ()  # names of what a step carries to the next, besides theta
+    state: tuple[str, ...] = ()  # names of what one step hands to the next, besides theta
 
     def __init__(self, model: MLP, learning_rate: float | Array | None = None):
         self.theta, self.g = model.theta, model.dtheta
@@ -42,30 +47,34 @@ class Optimizer:
         if not (np.isfinite(rates).all() and (rates >= 0).all()):
             raise ValueError(f"learning rate is {value}: it must be a finite number, 0 or more")
         if rates.ndim == 0:
-            # A Python float does not turn float32 arrays into float64, as one of NumPy's would.
+            # A Python float: NumPy's own float64 would turn float32 arrays into float64.
             self._learning_rate = float(rates)
         else:
             if (rates.size,) != self.theta.shape[:-1]:
                 raise ValueError(
                     f"{rates.size} learning rates for theta of shape {self.theta.shape}: give one "
-                    "for all networks, or one for each of a stack"
+                    "for all networks, or one for each network of a stack"
                 )
             rates = rates.reshape(-1, 1).astype(self.theta.dtype)
             self._learning_rate = array_module(self.theta).asarray(rates)
 
     def zeros(self) -> Array:
-        """A new vector like theta, all zero, for what an optimizer remembers."""
+        """Return a new vector like theta, all zero, for what an optimizer remembers."""
         return array_module(self.theta).zeros_like(self.theta)
 
     def step(self) -> None:
         """Change theta by one step, using the gradient g that `model.backward` has filled in."""
         raise NotImplementedError
 
-
-@elementwise
-def sgd(theta, g, learning_rate):
-    theta -= learning_rate * g
-    return (theta,)
+    def __repr__(self) -> str:
+        """Adam(learning_rate=0.001, betas=(0.9, 0.999), eps=1e-08): all its hyperparameters."""
+        rate = self.learning_rate
+        if not isinstance(rate, float):
+            rate = [float(f"{r:.6g}") for r in to_host(rate).ravel()]  # 0.1, not 0.10000000149
+        hidden = ("theta", "g", "_learning_rate", *self.state)
+        others = {name: value for name, value in vars(self).items() if name not in hidden}
+        values = {"learning_rate": rate} | others
+        return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in values.items())})"
 
 
 class SGD(Optimizer):
@@ -74,31 +83,37 @@ class SGD(Optimizer):
     Robbins & Monro (1951), "A stochastic approximation method".
     """
 
+    @staticmethod
+    @elementwise
+    def formula(theta, g, learning_rate):
+        theta -= learning_rate * g
+        return theta
+
     default_learning_rate = 0.01
 
     def step(self) -> None:
-        sgd(self.theta, self.g, self.learning_rate)
-
-
-@elementwise
-def sgd_momentum(theta, g, velocity, learning_rate, momentum):
-    velocity *= momentum
-    velocity += g
-    theta -= learning_rate * velocity
-    return theta, velocity
+        self.formula(self.theta, self.g, self.learning_rate)
 
 
 class SGDMomentum(Optimizer):
-    """SGD that gathers speed.
+    """SGD that gathers speed: the velocity remembers earlier gradients.
 
         velocity <- momentum velocity + g
         theta    <- theta - learning_rate velocity
 
-    A steady gradient is amplified 1 / (1 - momentum) times, one that flips its sign at each step is
+    A steady gradient is amplified 1 / (1 - momentum) times; one that flips its sign at each step is
     damped 1 / (1 + momentum) times.
-    Polyak (1964); Sutskever, Martens, Dahl & Hinton (2013), where the rate stands inside the
-    velocity: the same, until a schedule changes the rate.
+    Polyak (1964); Sutskever, Martens, Dahl & Hinton (2013), who put the rate inside the velocity,
+    which is the same until a schedule changes the rate.
     """
+
+    @staticmethod
+    @elementwise
+    def formula(theta, g, velocity, learning_rate, momentum):
+        velocity *= momentum
+        velocity += g
+        theta -= learning_rate * velocity
+        return theta, velocity
 
     default_learning_rate = 0.01
     state = ("velocity",)
@@ -109,15 +124,7 @@ class SGDMomentum(Optimizer):
         self.velocity = self.zeros()
 
     def step(self) -> None:
-        sgd_momentum(self.theta, self.g, self.velocity, self.learning_rate, self.momentum)
-
-
-@elementwise
-def rmsprop(theta, g, v, learning_rate, alpha, one_minus_alpha, eps):
-    v *= alpha
-    v += one_minus_alpha * (g * g)
-    theta -= learning_rate * g / (sqrt(v) + eps)
-    return theta, v
+        self.formula(self.theta, self.g, self.velocity, self.learning_rate, self.momentum)
 
 
 class RMSprop(Optimizer):
@@ -126,9 +133,17 @@ class RMSprop(Optimizer):
         v     <- alpha v + (1 - alpha) g^2
         theta <- theta - learning_rate g / (sqrt(v) + eps)
 
-    As v starts at zero, the first step is 1 / sqrt(1 - alpha) = 10 times the rate for each number.
+    Because v starts at zero, the first step is 1 / sqrt(1 - alpha) = 10 times the rate.
     Tieleman & Hinton (2012), lecture 6.5 of "Neural networks for machine learning".
     """
+
+    @staticmethod
+    @elementwise
+    def formula(theta, g, v, learning_rate, alpha, one_minus_alpha, eps):
+        v *= alpha
+        v += one_minus_alpha * (g * g)
+        theta -= learning_rate * g / (sqrt(v) + eps)
+        return theta, v
 
     default_learning_rate = 0.001
     state = ("v",)
@@ -141,19 +156,8 @@ class RMSprop(Optimizer):
         self.v = self.zeros()
 
     def step(self) -> None:
-        alpha = self.alpha
-        rmsprop(self.theta, self.g, self.v, self.learning_rate, alpha, 1 - alpha, self.eps)
-
-
-# One step of Adam, explained in the class below.
-@elementwise
-def adam(theta, g, m, v, beta1, one_minus_beta1, beta2, one_minus_beta2, step_size, v_scale, eps):
-    m *= beta1
-    m += one_minus_beta1 * g
-    v *= beta2
-    v += one_minus_beta2 * (g * g)
-    theta -= step_size * m / (sqrt(v_scale * v) + eps)
-    return theta, m, v
+        numbers = (self.learning_rate, self.alpha, 1 - self.alpha, self.eps)
+        self.formula(self.theta, self.g, self.v, *numbers)
 
 
 class Adam(Optimizer):
@@ -161,13 +165,28 @@ class Adam(Optimizer):
 
         m     <- beta1 m + (1 - beta1) g           running mean of the gradient
         v     <- beta2 v + (1 - beta2) g^2         running mean of its square
-        m_hat  = m / (1 - beta1^t)                 after t steps the weights that built m add up
-        v_hat  = v / (1 - beta2^t)                 to 1 - beta1^t only: divide by that
+        m_hat  = m / (1 - beta1^t)                 after t steps the weights in m add up to only
+        v_hat  = v / (1 - beta2^t)                 1 - beta1^t, so divide by that; v likewise
         theta <- theta - learning_rate m_hat / (sqrt(v_hat) + eps)
 
-    Kingma & Ba (2015), "Adam: a method for stochastic optimization", algorithm 1. eps stands
-    outside the square root there, as here; some texts print it inside.
+    In the formula below, numbers do the dividing: step_size = learning_rate / (1 - beta1^t), so
+    step_size m is learning_rate m_hat, and v_scale = 1 / (1 - beta2^t), so v_scale v is v_hat.
+
+    Kingma & Ba (2015), "Adam: a method for stochastic optimization", algorithm 1. There, as here,
+    eps is outside the square root; some texts print it inside.
     """
+
+    @staticmethod
+    @elementwise
+    def formula(
+        theta, g, m, v, beta1, one_minus_beta1, beta2, one_minus_beta2, step_size, v_scale, eps
+    ):
+        m *= beta1
+        m += one_minus_beta1 * g
+        v *= beta2
+        v += one_minus_beta2 * (g * g)
+        theta -= step_size * m / (sqrt(v_scale * v) + eps)
+        return theta, m, v
 
     default_learning_rate = 0.001
     state = ("m", "v", "t")
@@ -186,17 +205,13 @@ class Adam(Optimizer):
     def step(self) -> None:
         self.t += 1
         beta1, beta2 = self.betas
-        # So that step_size * m = learning_rate * m_hat, and v_scale * v = v_hat:
-        step_size = self.learning_rate / (1 - beta1**self.t)
-        v_scale = 1 / (1 - beta2**self.t)
-        adam(
-            self.theta, self.g, self.m, self.v,
-            beta1, 1 - beta1, beta2, 1 - beta2, step_size, v_scale, self.eps,
-        )  # fmt: skip
+        step_size, v_scale = self.learning_rate / (1 - beta1**self.t), 1 / (1 - beta2**self.t)
+        numbers = (beta1, 1 - beta1, beta2, 1 - beta2, step_size, v_scale, self.eps)
+        self.formula(self.theta, self.g, self.m, self.v, *numbers)
 
 
 class AdamW(Adam):
-    """Adam, with weights that also shrink by a fixed share at each step.
+    """Adam, and every weight also shrinks by a fixed share at each step.
 
         theta <- theta - learning_rate weight_decay theta,  then Adam's step
 

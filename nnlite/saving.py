@@ -1,4 +1,4 @@
-"""Keep a network in a file, and get it back: nnlite.save and nnlite.load."""
+"""A network in a file: nnlite.save writes it, nnlite.load makes it again."""
 
 import json
 import os
@@ -14,10 +14,10 @@ FORMAT = "nnlite model 1"
 
 
 def save(model: MLP, path: str | os.PathLike) -> None:
-    """Write the network's parameters and what is needed to build it again; the file is an .npz.
+    """Write the network to an .npz file, which NumPy alone can read too.
 
-    It holds `theta`, the vector of all parameters (a row for each network of a stack), and `about`,
-    a JSON text with the sizes, the activation and the initialization.
+    The file holds `theta`, the vector of all parameters (one row for each network of a stack), and
+    `about`, a JSON text with the sizes, the activation and the initialization.
     """
     about = {"format": FORMAT, "sizes": [int(width) for width in model.sizes]}
     about |= {"activation": model.activation, "init": model.init}
@@ -25,9 +25,9 @@ def save(model: MLP, path: str | os.PathLike) -> None:
 
 
 def load(path: str | os.PathLike, xp: ModuleType = np) -> MLP:
-    """Return the network that `save` wrote, on NumPy or CuPy.
+    """Return the network that `save` wrote. xp says where it is to be: numpy or cupy.
 
-    Raises ValueError if the file is damaged or not such a file, OSError if it cannot be opened.
+    Raises ValueError if the file is damaged or something else, OSError if it cannot be opened.
     """
     arrays = read_arrays(path)
     try:
@@ -38,7 +38,7 @@ def load(path: str | os.PathLike, xp: ModuleType = np) -> MLP:
             raise ValueError(f"theta is {theta.dtype} of shape {theta.shape}")
         sizes = about["sizes"]
         expected = sum((D_in + 1) * D_out for D_in, D_out in zip(sizes, sizes[1:]))
-        if theta.shape[-1] != expected or not theta.size:  # before such a network is made
+        if theta.shape[-1] != expected or not theta.size:  # before a huge network is built
             raise ValueError(f"{theta.shape[-1]} parameters do not make a network of sizes {sizes}")
         seed = 0 if theta.ndim == 1 else [0] * len(theta)
         model = MLP(sizes, about["activation"], about["init"], seed, theta.dtype.name, xp)

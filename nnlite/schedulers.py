@@ -1,7 +1,7 @@
-"""Learning rate schedules: which rate holds in which epoch.
+"""Learning rate schedules: which rate is used in which epoch.
 
 A schedule is a function of the epoch alone. It has no state, so it cannot get out of step with the
-training, and a resumed run needs nothing but its epoch number.
+training, and a resumed run needs only its epoch number.
 """
 
 import math
@@ -10,7 +10,7 @@ import math
 class Scheduler:
     """scheduler(epoch) is the learning rate of epoch 0, 1, ..., epochs - 1.
 
-    `learning_rate` is the rate that the schedule starts from, `epochs` the length of the run.
+    `learning_rate` is the rate of the first epoch, `epochs` the length of the run.
     """
 
     def __init__(self, learning_rate: float, epochs: int):
@@ -28,10 +28,10 @@ class Constant(Scheduler):
 
 
 class Step(Scheduler):
-    """rate(epoch) = learning_rate * 0.1^(epoch // step_size): a tenth after each third of the run.
+    """rate(epoch) = learning_rate * 0.1^(epoch // step_size): falls to a tenth after each third.
 
     step_size = epochs // 3, but at least 1, so that a run of 1 or 2 epochs has a schedule too. If
-    3 does not divide epochs, those that remain go on falling by a tenth every step_size.
+    3 does not divide epochs, the epochs left over go on falling to a tenth every step_size epochs.
     """
 
     def __call__(self, epoch: int) -> float:
@@ -42,7 +42,7 @@ class Step(Scheduler):
 class Cosine(Scheduler):
     """rate(epoch) = learning_rate * (1 + cos(pi epoch / epochs)) / 2.
 
-    Half a cosine from the full rate down to 0, which would come one epoch after the last.
+    Half a cosine, from the full rate down to 0, which it would reach one epoch after the last.
     Loshchilov & Hutter (2017), "SGDR: stochastic gradient descent with warm restarts".
     """
 

@@ -1,9 +1,9 @@
 """Random numbers: one seed, several independent named streams.
 
-Everything random in a run comes from here, always from NumPy on the host, so CPU and GPU see the
-same numbers. Since each purpose has a stream of its own, runs with the same seed share the split,
-the initial weights and the order of batches whatever else differs between them: one variable
-changes at a time.
+Everything random in a run comes from here, always from NumPy on the host, so CPU and GPU get the
+same numbers. Each purpose has its own stream. So runs with the same seed share the split, the
+initial weights and the order of batches, whatever else differs between them: one variable changes
+at a time.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ STREAMS = ("split", "weights", "batches", "probe")
 
 
 def streams(seed: int) -> dict[str, np.random.Generator]:
-    """Return a fresh generator for each name in STREAMS; the same seed always gives the same ones.
+    """Return a new generator for each name in STREAMS; the same seed always gives the same ones.
 
     Raises ValueError if seed is not an integer >= 0.
     """

@@ -21,8 +21,16 @@ DRIVER = shutil.which("chromedriver")
 MISSING = None if BROWSER and DRIVER else "no chromium and chromedriver here"
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the key of an element's id, by the standard
-KEYS = {"left": "\ue012", "up": "\ue013", "right": "\ue014", "home": "\ue011", "end": "\ue010",
-        "tab": "\ue004", "enter": "\ue007", "space": "\ue00d"}  # fmt: skip
+KEYS = {  # by name, as the standard has them
+    "left": "\ue012",
+    "up": "\ue013",
+    "right": "\ue014",
+    "home": "\ue011",
+    "end": "\ue010",
+    "tab": "\ue004",
+    "enter": "\ue007",
+    "space": "\ue00d",
+}
 OPTIONS = """
     --headless --disable-gpu --disable-quic --no-first-run --disable-background-networking
     --disable-component-update --disable-sync --disable-dev-shm-usage --hide-scrollbars
@@ -119,8 +127,8 @@ class Browser:
 
     def resize(self, width: int, height: int) -> None:
         """Set the size of the page's view; a real window has a least width."""
-        self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=height,
-                 deviceScaleFactor=1, mobile=width < 600)  # fmt: skip
+        size = {"width": width, "height": height, "mobile": width < 600}
+        self.cdp("Emulation.setDeviceMetricsOverride", deviceScaleFactor=1, **size)
 
     def media(self, kind: str = "", **features: str) -> None:
         """Pretend to be "print" or "screen", and features such as prefers_color_scheme="dark"."""
@@ -133,8 +141,8 @@ class Browser:
         return [e["message"] for e in entries if e["level"] in ("SEVERE", "WARNING")]
 
     def screenshot(self, path: Path, whole_page: bool = True) -> None:
-        picture = self.cdp("Page.captureScreenshot", captureBeyondViewport=whole_page, **(
-            {"clip": self._page_size()} if whole_page else {}))  # fmt: skip
+        part = {"captureBeyondViewport": True, "clip": self._page_size()} if whole_page else {}
+        picture = self.cdp("Page.captureScreenshot", **part)
         path.write_bytes(base64.b64decode(picture["data"]))
 
     def _page_size(self) -> dict:

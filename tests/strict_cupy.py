@@ -2,7 +2,7 @@
 
 NumPy computes behind it, but its arrays refuse what real device arrays refuse: to become host
 arrays unasked, and to mix with them. Every copy between host and device is counted. `cupy` offers
-only what stands in the lists below.
+only what is in the lists below.
 """
 
 import functools

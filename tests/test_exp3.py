@@ -2,21 +2,31 @@
 
 import csv
 import json
+import os
 import shlex
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import exp3
+from conftest import ROOT
 from nnlite import datasets
+from nnlite.training.logs import seal
+from sweep.studies import STUDIES
 
 GRID_FIGURES = ["accuracy_curves", "activations", "comparison_grid", "gradient_flow", "loss_curves"]
 
 
 def run(*arguments: object) -> int:
-    return exp3.main([str(a) for a in arguments])
+    """Run the command; return its exit code."""
+    try:
+        return exp3.main([str(a) for a in arguments])
+    except SystemExit as stop:
+        return stop.code
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +36,14 @@ def lab(tmp_path_factory):
     common = ["--dataset", "digits", "--epochs", 2, "--activation", "relu", "tanh", "--jobs", 2]
     assert run(*common, "--out", out) == 0
     return SimpleNamespace(out=out, common=common)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """No figures, which other tests look at; it is the list of the sweeps that would be drawn."""
+    sweeps = []
+    monkeypatch.setattr(exp3, "draw", lambda sweep, *_: sweeps.append(sweep) or 0)
+    return sweeps
 
 
 def test_every_run_leaves_a_log_a_summary_and_its_figures(lab):
@@ -54,41 +72,78 @@ def test_the_grid_has_its_figures_and_one_row_a_run(lab):
     assert not list(lab.out.rglob("*.tmp"))
 
 
-def test_same_command_gives_the_same_logs_for_any_number_of_jobs(lab, tmp_path):
+def test_same_command_gives_the_same_logs_for_any_number_of_jobs(lab, tmp_path, undrawn):
     assert run(*lab.common[:-1], 1, "--out", tmp_path) == 0
     for path in lab.out.glob("*/training_log.json"):
         first = json.loads(path.read_text())
         again = json.loads((tmp_path / path.parent.name / path.name).read_text())
-        first.pop("epoch_time"), again.pop("epoch_time")
+        for log in (first, again):
+            del log["epoch_time"], log["sha256"]
         assert first == again
 
 
-def test_plot_only_redraws_from_the_logs_alone(lab, monkeypatch):
-    pictures = {path: path.read_bytes() for path in lab.out.rglob("*.png")}
-    for path in pictures:
+def test_plot_only_makes_everything_again_from_the_logs_alone(lab, monkeypatch, capsys):
+    kinds = [".png", ".html", ".txt", ".csv"]
+    paths = [path for path in lab.out.rglob("*.*") if path.suffix in kinds]
+    made = {path: path.read_bytes() for path in paths}
+    assert {path.suffix for path in made} == set(kinds)
+    for path in made:
         path.unlink()
     monkeypatch.setattr(exp3, "load", None)  # no data is needed
     assert run("--plot-only", "--out", lab.out) == 0
-    assert {path: path.read_bytes() for path in lab.out.rglob("*.png")} == pictures
+    assert {path: path.read_bytes() for path in made} == made
+    out = capsys.readouterr().out
+    assert str(lab.out / "report.html") in out and "relu_sgd_none_lr0.01_seed42" in out
 
 
-def test_report_only_rebuilds_the_report_from_the_logs_alone(lab, monkeypatch, capsys):
-    page = lab.out / "report.html"
-    before = page.read_bytes()
-    page.unlink()
-    monkeypatch.setattr(exp3, "load", None)  # no data is needed
-    assert run("--report-only", "--out", lab.out) == 0
-    assert page.read_bytes() == before
-    assert str(page) in capsys.readouterr().out
+def test_plot_only_takes_no_flags_of_training(lab, capfd):
+    assert run("--plot-only", "--out", lab.out, "--batch-size", 32) == 2
+    error = capfd.readouterr().err
+    assert "argument --plot-only: it trains nothing, so leave --batch-size out" in error
 
 
-@pytest.mark.parametrize("only", ["--plot-only", "--report-only"])
-def test_what_trains_nothing_takes_no_flags_of_training(only, lab, capfd):
-    with pytest.raises(SystemExit, match="2"):
-        run(only, "--out", lab.out, "--batch-size", 32)
-    assert (
-        f"argument {only}: it trains nothing, so leave --batch-size out" in capfd.readouterr().err
+def test_report_only_is_called_plot_only_now(lab, capfd):
+    assert run("--report-only", "--out", lab.out) == 2
+    error = capfd.readouterr().err
+    assert "use --plot-only" in error and error.count("\n") == 1
+
+
+def test_plot_only_shows_the_runs_of_the_latest_command(lab, tmp_path, undrawn, capsys):
+    shutil.copytree(lab.out, tmp_path / "o")
+    again = ["--dataset", "digits", "--epochs", 2, "--activation", "tanh", "--out", tmp_path / "o"]
+    assert run(*again) == run("--plot-only", "--out", tmp_path / "o") == 0
+    trained, loaded = undrawn
+    assert [log["experiment_id"] for log in trained.logs] == [
+        "tanh_sgd_none_lr0.01_seed42",
+        "tanh_adam_none_lr0.001_seed42",
+    ]
+    assert {log["experiment_id"] for log in loaded.logs} == {
+        log["experiment_id"] for log in trained.logs
+    }
+    assert loaded.command == trained.command != ""
+    assert len((tmp_path / "o" / "summary.csv").read_text().splitlines()) == 5  # of all
+
+
+def test_plot_only_without_sweep_json_shows_all_runs(lab, tmp_path, undrawn):
+    shutil.copytree(lab.out, tmp_path / "o")
+    (tmp_path / "o" / "sweep.json").unlink()
+    assert run("--plot-only", "--out", tmp_path / "o") == 0
+    assert len(undrawn[0].logs) == 4 and undrawn[0].command == ""
+
+
+def test_figures_of_many_single_runs_only_on_request(lab, monkeypatch, capsys):
+    drawn = []
+    monkeypatch.setattr(exp3, "MANY_RUNS", 3)
+    monkeypatch.setattr(exp3, "write_report", lambda *_: 0)
+    monkeypatch.setattr(exp3, "draw_sweep", lambda *_: 0)
+    monkeypatch.setattr(exp3, "draw_run", lambda log, out: drawn.append(log) or 1)
+    monkeypatch.setattr(
+        exp3.joblib, "Parallel", lambda jobs: lambda tasks: [f(*a) for f, a, _ in tasks]
     )
+    assert run(*lab.common, "--out", lab.out) == 0 and drawn == []
+    assert "no figures for each of the 4 runs; --plot-only draws them" in capsys.readouterr().out
+    assert run("--plot-only", "--out", lab.out) == 0 and len(drawn) == 4
+    assert "4 figures, 4 logs and summary.csv are in" in capsys.readouterr().out
 
 
 def test_the_sweep_says_what_was_run(lab):
@@ -102,14 +157,14 @@ def test_the_sweep_says_what_was_run(lab):
 def test_a_damaged_sweep_json_is_named(text, lab, tmp_path, capfd):
     shutil.copytree(lab.out, tmp_path / "results")
     (tmp_path / "results" / "sweep.json").write_text(text)
-    assert run("--report-only", "--out", tmp_path / "results") == 2
+    assert run("--plot-only", "--out", tmp_path / "results") == 2
     error = capfd.readouterr().err
     assert "sweep.json cannot be read" in error and error.count("\n") == 1
 
 
-def test_conclusions_are_printed_and_kept(lab, capsys, monkeypatch):
+def test_conclusions_are_printed_and_kept(lab, undrawn, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
-    run("--report-only", "--out", lab.out)
+    run("--plot-only", "--out", lab.out)
     text, shown = (lab.out / "conclusions.txt").read_text(), capsys.readouterr().out
     assert " ".join(text.split()) in " ".join(shown.split())
     conclusions = shown[shown.index("What was found") : shown.index("see ")]
@@ -121,28 +176,16 @@ def test_conclusions_are_printed_and_kept(lab, capsys, monkeypatch):
 
 
 def test_study_list_names_all_of_them_and_their_flags(capsys):
-    with pytest.raises(SystemExit, match="0"):
-        run("--study", "list")
+    assert run("--study", "list") == 0
     out = capsys.readouterr().out
-    for name, study in exp3.STUDIES.items():
+    for name, study in STUDIES.items():
         assert f"{name}: {study.question}" in out and " ".join(study.flags) in out
 
 
-@pytest.mark.parametrize("name", exp3.STUDIES)
-def test_a_study_is_its_flags_and_those_typed_beside_it_win(name):
-    flags = exp3.STUDIES[name].flags
-    by_name = exp3.parse(["--study", name])
-    typed = exp3.parse([*flags, "--out", f"results/{name}"])
-    different = {"study", "command"}
-    assert all(v == vars(typed)[k] for k, v in vars(by_name).items() if k not in different)
-    changed = exp3.parse(["--epochs", "7", "--study", name, "--out", "o"])
-    assert (changed.epochs, str(changed.out)) == (7, "o")
-
-
 def test_depth_batch_size_and_initialization_are_axes(tmp_path):
-    assert run("--dataset", "digits", "--epochs", 1, "--activation", "relu", "--optimizer", "sgd",
-               "--hidden", 8, "--depth", 1, 3, "--batch-size", 64, 128, "--init", "uniform", "he",
-               "--out", tmp_path) == 0  # fmt: skip
+    flags = "--dataset digits --epochs 1 --activation relu --optimizer sgd --hidden 8 --depth 1 3"
+    axes = ["--batch-size", 64, 128, "--init", "uniform", "he"]
+    assert run(*flags.split(), *axes, "--out", tmp_path) == 0
     start = "relu_sgd_none_lr0.01"
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {
         f"{start}{batch}{init}_hidden{hidden}_seed42"
@@ -153,63 +196,16 @@ def test_depth_batch_size_and_initialization_are_axes(tmp_path):
     assert log["steps_per_epoch"] == 22  # 1350 images
 
 
-def test_a_tuning_finds_rates_and_uses_them_on_fresh_seeds(tmp_path, monkeypatch):
-    """With scores of our own, so that the best rate lies beyond the edge, and one diverges."""
-    trained = []
-
-    def train_grid(args, configs, *_):
-        trained.append(configs)
-        return [{"experiment_id": c.run_id, "rate": c.learning_rate} for c in configs], 0, []
-
-    def score(logs):
-        (rate,) = {log["rate"] for log in logs}
-        return None if rate > 50 else 90 + rate  # the larger the better, and too large is too large
-
-    monkeypatch.setattr(exp3, "train_grid", train_grid)
-    monkeypatch.setattr(exp3, "score", score)
-    args = exp3.parse(["--activation", "relu", "--optimizer", "sgd", "--dataset", "digits",
-                       "--tune-seed", "1", "2", "--seed", "8", "9"])  # fmt: skip
-    data = datasets.load("digits")
-    logs, code, last_words = exp3.train_sweep(args, data, None, None)
-    rates = [sorted({c.learning_rate for c in configs}) for configs in trained]
-    first = [0.000316, 0.001, 0.00316, 0.01, 0.0316, 0.1, 0.316]
-    assert rates == [first, [1.0], [3.16], [10.0], [31.6], [0.01, 31.6]]  # 4 extensions, no more
-    assert all({c.seed for c in configs} == {1, 2} for configs in trained[:-1])
-    assert {c.seed for c in trained[-1]} == {8, 9}
-    assert len(logs) == sum(map(len, trained)) and code == 0 and last_words == []
-
-
-def test_an_interrupted_tuning_ends_with_what_there_is(monkeypatch):
-    monkeypatch.setattr(exp3, "train_grid", lambda *_: (["a log"], 130, ["words"]))
-    args = exp3.parse(["--tune-seed", "1", "--dataset", "digits"])
-    assert exp3.train_sweep(args, datasets.load("digits"), None, None) == (
-        ["a log"],
-        130,
-        ["words"],
-    )
-
-
-def test_tuning_seeds_are_others_and_rates_are_not_given(capfd):
-    for flags, words in [
-        (["--tune-seed", "1", "42"], "42 is in --seed too"),
-        (["--tune-seed", "1", "--lr", "0.1"], "leave --lr out"),
-        (["--depth", "2"], "give --hidden one number"),
-    ]:
-        with pytest.raises(SystemExit, match="2"):
-            exp3.parse(flags)
-        assert words in capfd.readouterr().err
-
-
 def test_other_data_from_a_file(tmp_path, capsys):
-    random = np.random.default_rng(0)
+    """Its name is text, and no formula, to what draws it."""
+    file, random = tmp_path / "my $x_{$.npz", np.random.default_rng(0)
     x, y = random.normal(size=(300, 6)), np.arange(300) % 3
     x[:, 0] += 4 * y  # easy to tell apart
-    np.savez(tmp_path / "mine.npz", x_train=x[:200], y_train=y[:200], x_test=x[200:],
-             y_test=y[200:])  # fmt: skip
-    flags = ["--data-file", tmp_path / "mine.npz", "--activation", "tanh", "--optimizer", "adam"]
+    np.savez(file, x_train=x[:200], y_train=y[:200], x_test=x[200:], y_test=y[200:])
+    flags = ["--data-file", file, "--activation", "tanh", "--optimizer", "adam"]
     assert run(*flags, "--epochs", 20, "--batch-size", 16, "--out", tmp_path / "o") == 0
     out = capsys.readouterr().out
-    assert "mine (200 images" in out and "6 - 256 - 128 - 3" in out
+    assert "my $x_{$ (200 images" in out and "6 - 256 - 128 - 3" in out
     folder = tmp_path / "o" / "tanh_adam_none_lr0.001_batch16_seed42"
     assert json.loads((folder / "summary.json").read_text())["test_accuracy"] > 80
     for more in (["--dataset", "digits"], ["--data-dir", "."]):
@@ -218,8 +214,8 @@ def test_other_data_from_a_file(tmp_path, capsys):
 
 
 def test_output_shows_the_setup_a_line_an_epoch_and_the_table(tmp_path, capsys):
-    run("--dataset", "digits", "--epochs", 1, "--activation", "elu", "--optimizer", "rmsprop",
-        "--scheduler", "cosine", "--seed", 1, 2, "--device", "cpu", "--out", tmp_path)  # fmt: skip
+    flags = "--dataset digits --epochs 1 --activation elu --optimizer rmsprop --scheduler cosine"
+    run(*flags.split(), "--seed", 1, 2, "--device", "cpu", "--out", tmp_path)
     out = capsys.readouterr().out
     assert "rmsprop at 0.001" in out and "CPU (NumPy" in out and "scikit-learn" in out
     assert out.count("| Epoch  1/1 | Loss: ") == 2
@@ -241,8 +237,8 @@ def test_fallback_to_digits_is_shouted_at_the_start_and_at_the_end(tmp_path, cap
 
 
 def test_a_diverged_run_is_reported_and_the_others_go_on(tmp_path, capsys):
-    assert run("--dataset", "digits", "--epochs", 2, "--activation", "relu", "--optimizer", "sgd",
-               "--lr", 0.01, 1e8, "--out", tmp_path) == 0  # fmt: skip
+    flags = "--dataset digits --epochs 2 --activation relu --optimizer sgd".split()
+    assert run(*flags, "--lr", 0.01, 1e8, "--out", tmp_path) == 0
     out = capsys.readouterr().out
     assert "relu_sgd_none_lr100000000_seed42  diverged in epoch 1" in out
     summary = (tmp_path / "relu_sgd_none_lr100000000_seed42" / "summary.json").read_text()
@@ -277,12 +273,8 @@ BAD = [
 @pytest.mark.parametrize("flag, value", [(f, v) for f, values in BAD for v in values])
 def test_bad_input_is_one_sentence_exit_code_2_and_nothing_written(flag, value, tmp_path, capfd):
     out = tmp_path / "results"
-    try:
-        code = run(flag, value, "--out", out)
-    except SystemExit as stop:
-        code = stop.code
+    assert run(flag, value, "--out", out) == 2
     error = capfd.readouterr().err
-    assert code == 2
     assert error.startswith("exp3.py: error: ") and error.count("\n") == 1
     assert value in error and "Traceback" not in error
     assert not out.exists()
@@ -294,12 +286,6 @@ def test_an_out_that_cannot_be_written_is_refused_before_training(name, tmp_path
     assert run("--dataset", "digits", "--out", tmp_path / name) == 2
     assert "cannot write to --out" in capfd.readouterr().err
     assert (tmp_path / "a file").read_text() == "precious"
-
-
-def test_a_value_given_twice_is_refused(tmp_path, capfd):
-    with pytest.raises(SystemExit, match="2"):
-        run("--seed", 1, 2, 1, "--out", tmp_path)
-    assert "argument --seed: 1 is given 2 times" in capfd.readouterr().err
 
 
 def test_gpu_without_one_is_a_clear_error(tmp_path, capfd, monkeypatch):
@@ -323,19 +309,40 @@ def test_plot_only_of_an_empty_directory_is_refused(tmp_path, capfd):
     assert "holds no runs" in capfd.readouterr().err
 
 
-def test_runs_of_other_data_or_length_stay_out_of_the_figures(lab, capsys):
-    logs = exp3.results.load_logs(lab.out)
-    stranger = json.loads(json.dumps(logs[0]))
+def test_runs_of_other_data_or_length_stay_out_of_the_figures(lab, tmp_path, undrawn, capsys):
+    shutil.copytree(lab.out, tmp_path / "o")
+    (tmp_path / "o" / "sweep.json").unlink()
+    path = tmp_path / "o" / "relu_sgd_none_lr0.01_seed42" / "training_log.json"
+    stranger = json.loads(path.read_text())
     stranger["dataset"] |= {"name": "fashion-mnist", "checksum": "another"}
-    assert exp3.comparable([*logs, stranger]) == logs
+    seal(stranger)
+    path.write_text(json.dumps(stranger))
+    assert run("--plot-only", "--out", tmp_path / "o") == 0
     out = capsys.readouterr().out
     assert "other data or epochs: 1 of fashion-mnist, 2 epochs" in out
+    assert "relu_sgd_none" not in out and len(undrawn[0].logs) == 3
 
 
-def test_help_explains_every_flag_with_examples(capsys):
-    with pytest.raises(SystemExit, match="0"):
-        run("--help")
-    text = " ".join(capsys.readouterr().out.split())
-    for flag in [flag for flag, _ in BAD[:-1]] + ["--out", "--plot-only", "--restart", "examples:"]:
-        assert flag in text
-    assert "sgd 0.01" in text and "adam 0.001" in text
+def test_plot_only_of_another_version_s_logs_is_one_sentence(lab, tmp_path, capfd):
+    shutil.copytree(lab.out, tmp_path / "o")
+    path = tmp_path / "o" / "relu_sgd_none_lr0.01_seed42" / "training_log.json"
+    log = json.loads(path.read_text())
+    log["versions"]["nnlite"] = "0.2.0"
+    del log["sha256"]
+    path.write_text(json.dumps(log))
+    assert run("--plot-only", "--out", tmp_path / "o") == 2
+    error = capfd.readouterr().err
+    assert "nnlite 0.2.0" in error and str(path) in error and error.count("\n") == 1
+
+
+def test_help_is_shown_without_waiting_for_what_draws_and_concludes():
+    code = "import sys, exp3; print({m.split('.')[0] for m in sys.modules} & set(sys.argv[1:]))"
+    heavy = ["matplotlib", "scipy", "sklearn", "distributed", "pandas"]
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "experiments")))
+    done = subprocess.run(
+        [sys.executable, "-c", code, *heavy],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    assert done.stdout == "set()\n", done.stderr

@@ -31,7 +31,7 @@ CLOSE = {"rtol": 2e-5, "atol": 2e-5}  # float32, and sums in another order
 
 @pytest.fixture(params=["stand-in", "gpu"])
 def gpu(request):
-    """The device to hold against NumPy."""
+    """The device to compare with NumPy."""
     if request.param == "stand-in":
         request.getfixturevalue("strict_cupy")
         return select_device("gpu")

@@ -59,8 +59,6 @@ def run(blocks: list[Block], **parameters) -> list[str]:
     """Execute blocks in one namespace; return what each prints. parameters replace the sheet's."""
     import matplotlib.pyplot as plt
 
-    from figures import style as figures  # noqa: F401  (what it sets for all figures is to outlast what the sheet sets)
-
     namespace: dict = {"__name__": "__main__"}
     printed, path, here = [], sys.path[:], Path.cwd()
     with matplotlib.rc_context({"backend": "agg"}), contextlib.ExitStack() as stack:
@@ -299,7 +297,8 @@ PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 def copy(tmp_path):
     for name in ("nnlite", "experiments", "tests"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "README.md", tmp_path)
+    for name in ("README.md", "setup.cfg"):
+        shutil.copy(ROOT / name, tmp_path)
     return tmp_path
 
 
@@ -323,7 +322,7 @@ def solution(text: str) -> str:
 
 
 def test_exercise_swish(copy):
-    source, test = copy / "nnlite/activations.py", copy / "tests/test_activations.py"
+    source, test = copy / "nnlite/activations.py", copy / "tests/library/test_activations.py"
     replace(source, "ACTIVATIONS: dict", solution("class Swish") + "\n\nACTIVATIONS: dict")
     replace(source, '    "gelu": GELU,\n', '    "gelu": GELU,\n    "swish": Swish,\n')
     checked = command(copy, "-m", "nnlite.gradcheck")
@@ -331,33 +330,29 @@ def test_exercise_swish(copy):
     trained = command(copy, *"experiments/exp3.py --activation swish --optimizer adam "
                       "--dataset digits --epochs 1 --jobs 1".split())  # fmt: skip
     assert trained.returncode == 0 and "swish_adam" in trained.stdout, trained.stderr
-    incomplete = command(copy, *PYTEST, "tests/test_registries.py")
+    incomplete = command(copy, *PYTEST, "tests/library/test_registries.py")
     assert incomplete.returncode == 1
     for table in ("FORMULAS", "LIMITS", "AT_ZERO", "TORCH"):
         assert f"entry in test_activations.{table}" in incomplete.stdout
     replace(
         test, "\nevery_activation =", "\n" + solution('FORMULAS["swish"]') + "\nevery_activation ="
     )
-    tests = ("tests/test_activations.py", "tests/test_registries.py")
+    tests = ("tests/library/test_activations.py", "tests/library/test_registries.py")
     assert command(copy, *PYTEST, *tests).returncode == 0
 
 
 def test_exercise_nesterov(copy):
-    source, test = copy / "nnlite/optimizers.py", copy / "tests/test_optimizers.py"
-    replace(
-        source,
-        "@elementwise\ndef rmsprop",
-        solution("class Nesterov") + "\n\n@elementwise\ndef rmsprop",
-    )
+    source, test = copy / "nnlite/optimizers.py", copy / "tests/library/test_optimizers.py"
+    replace(source, "class RMSprop", solution("class Nesterov") + "\n\nclass RMSprop")
     replace(source, '    "adamw": AdamW,\n', '    "adamw": AdamW,\n    "nesterov": Nesterov,\n')
     trained = command(copy, *"experiments/exp3.py --activation relu --optimizer nesterov "
                       "--dataset digits --epochs 1 --jobs 1".split())  # fmt: skip
     assert trained.returncode == 0 and "relu_nesterov" in trained.stdout, trained.stderr
-    assert command(copy, *PYTEST, "tests/test_registries.py").returncode == 1
+    assert command(copy, *PYTEST, "tests/library/test_registries.py").returncode == 1
     replace(
         test, "\nevery_optimizer =", "\n" + solution('BY_HAND["nesterov"]') + "\nevery_optimizer ="
     )
-    tests = ("tests/test_optimizers.py", "tests/test_registries.py")
+    tests = ("tests/library/test_optimizers.py", "tests/library/test_registries.py")
     assert command(copy, *PYTEST, *tests).returncode == 0
 
 

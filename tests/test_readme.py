@@ -11,7 +11,12 @@ import exp3
 from nnlite import activations
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+TEXTS = {
+    path: (ROOT / path).read_text(encoding="utf-8")
+    for path in ("README.md", "CONTRIBUTING.md", "experiments/README.md")
+}
+README = TEXTS["README.md"]
+COMMANDS = re.findall(r"^python experiments/exp3.py (.+)$", "\n".join(TEXTS.values()), re.M)
 
 
 TOUR, SWISH = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -32,16 +37,18 @@ def test_the_new_activation_is_right():
     np.testing.assert_allclose(swish.backward(np.ones_like(z)), numerical, atol=1e-8)
 
 
-@pytest.mark.parametrize("line", re.findall(r"^python experiments/exp3.py (.+)$", README, re.M))
+@pytest.mark.parametrize("line", COMMANDS)
 def test_commands_are_understood(line, monkeypatch):
     arguments = shlex.split(line, comments=True)
     if arguments not in (["--help"], ["--study", "list"]):
         exp3.parse(arguments)
 
 
-def test_links_lead_to_files():
-    links = re.findall(r"\]\((?!http)([^)#]+)", README)
-    assert links and [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("path", TEXTS)
+def test_links_lead_to_files(path):
+    links = re.findall(r"\]\((?!http)([^)#]+)", TEXTS[path])
+    assert links
+    assert [link for link in links if not ((ROOT / path).parent / link).exists()] == []
 
 
 def test_every_module_is_introduced():

@@ -1,7 +1,6 @@
-"""Figures that only a study has, and the differences of any sweep, drawn from its logs.
+"""Figures that only a study has, and the differences of any sweep.
 
-In the style of `figures`: one colour per activation, one line style per optimizer, 95 % t-intervals
-over seeds. Numbers come from `comparisons`, so that figures and sentences agree.
+Numbers come from findings/comparisons.py, so that figures and sentences agree.
 """
 
 from collections.abc import Collection, Iterable
@@ -13,100 +12,98 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from figures.style import (
-    ACTIVATION_COLORS,
-    GREY,
-    MARKERS,
-    OPTIMIZER_STYLES,
-    legend_right,
-    new_figure,
-    t_interval,
-    table,
-    value_axis,
-)
+from figures import style
 from findings.comparisons import (
-    SUPPORTED,
-    Tuning,
+    Difference,
     against_no_schedule,
-    cells,
     compare,
-    depth_of,
     finished,
-    group,
-    in_order,
     initial_norms,
-    label,
     ranked,
     seeds_diverged,
     steps_to,
     target_accuracy,
     theoretical_factor,
-    tunings,
-    values,
+)
+from findings.sweep import (
+    MARKERS,
+    Cell,
+    Sweep,
+    color_of,
+    dashes_of,
+    label,
+    t_interval,
+    table,
     varying,
 )
-from findings.conclusions import plus_minus
+from nnlite.training.config import Config
+from words import plus_minus
 
-ERRORS = "(%)\nerrors on a log scale"
 MOST_ROWS = 20
-KEY = {"color": GREY, "linestyle": ""}  # of a marker that a legend explains
 HOLLOW = {"marker": "o", "markersize": 7.5, "markerfacecolor": "white", "markeredgewidth": 1.8}
+FULL = {**HOLLOW, "markerfacecolor": style.GREY}
 STAR = {"marker": "*", "markersize": 13, "markeredgecolor": "black", "markeredgewidth": 0.8}
 CROSS = {"marker": "X", "markersize": 9, "markeredgecolor": "black", "clip_on": False}
+DOT = {"marker": "o", "markersize": 5}
 
 
-def study_figures(
-    study: str | None, logs: list[dict], tune_seeds: Collection[int] = ()
-) -> dict[str, Figure]:
-    """Return the figures of a study by name; {} if there is nothing to compare.
-
-    study: a name of STUDIES, or None; logs: all runs of the sweep; tune_seeds: the seeds on which
-    learning rates were tuned.
-    """
-    by_cell = cells(logs, tune_seeds)
-    fresh = [log for of in by_cell.values() for log in of]
+@style.settings()
+def study_figures(sweep: Sweep) -> dict[str, Figure]:
+    """Return the figures of the sweep's study by name; {} if there is nothing to compare."""
     figures: dict[str, Figure | None] = {}
-    if tune_seeds and (found := tunings(logs, tune_seeds)):
-        figures["sensitivity"] = sensitivity(found, logs)
-        tuned = {name: t.at_best for name, t in found.items() if t.at_best}
+    if sweep.tunings:
+        figures["sensitivity"] = sensitivity(sweep)
+        tuned = [t.at_best for t in sweep.tunings if t.at_best]
         if tuned:
-            figures["tuned"] = tuned_and_customary(found, logs)
+            figures["tuned"] = tuned_and_usual(sweep)
         if target := target_accuracy(tuned):
-            figures["steps_to_target"] = tuned_and_customary(found, logs, target)
-    if study == "depth" and fresh:
-        figures["gradients_by_layer"] = gradients_by_layer(fresh)
-        figures["accuracy_by_depth"] = accuracy_by_depth(fresh)
-    if study == "batch-size" and fresh:
-        figures["batch_sizes"] = batch_sizes(fresh)
-    if study == "schedulers":
-        figures["schedule_gains"] = schedule_gains(fresh)
-    figures["differences"] = forest(by_cell)
+            figures["steps_to_target"] = tuned_and_usual(sweep, target)
+    if not sweep.only_tuned:
+        if sweep.study == "depth":
+            figures["gradients_by_layer"] = gradients_by_layer(sweep)
+            figures["accuracy_by_depth"] = accuracy_by_depth(sweep)
+        if sweep.study == "batch-size":
+            figures["batch_sizes"] = batch_sizes(sweep)
+        if sweep.study == "schedulers":
+            figures["schedule_gains"] = schedule_gains(sweep)
+        figures["differences"] = differences(sweep)
     return {name: figure for name, figure in figures.items() if figure}
 
 
-def look(config: dict) -> dict:
-    """Return the colour of a run's activation and the line style of its optimizer."""
-    return {
-        "color": ACTIVATION_COLORS[config["activation"]],
-        "linestyle": OPTIMIZER_STYLES[config["optimizer"]],
-    }
+# What they share
 
 
-def choices(logs: Iterable[dict], key: str) -> list:
-    """Return the values of a setting, in order."""
-    return list(dict.fromkeys(log["config"][key] for log in logs))
+def look(config: Config) -> dict:
+    """Return the colour and the line style of a cell with this configuration."""
+    return {"color": color_of(config.activation), "linestyle": dashes_of(config.optimizer)}
 
 
-def seeds_note(groups: Iterable[list[dict]], dots: bool = True) -> str:
-    """Say what the points of a figure are the mean of; "" if each is of one seed.
+def key(text: str, **marker) -> Line2D:
+    """Return what a legend explains: a grey marker, or a line if a linestyle is given."""
+    return Line2D([], [], **{"color": style.GREY, "linestyle": "", **marker}, label=text)
 
-    dots: whether two seeds are shown as dots, see `draw_means`.
-    """
-    counts = sorted({len(of) for of in groups if of})
-    several = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else counts[0]
-    if counts == [2] and dots:
-        return "mean of 2 seeds, which are the dots"
-    return f"mean of {several} seeds, 95 % t-interval" if counts[-1] > 1 else ""
+
+def each_once(items: Iterable) -> list:
+    """Return the items in order, each once."""
+    return list(dict.fromkeys(items))
+
+
+def panels(
+    title: str, sweep: Sweep, names: list[str], size: tuple[float, float], note: str
+) -> tuple[Figure, dict[str, Axes]]:
+    """Return a figure of panels side by side that share both axes, by name."""
+    shared = {"left": 1.25, "sharex": True, "sharey": True}
+    figure, (axes,) = style.new_figure(title, sweep.dataset, 1, len(names), size, note, **shared)
+    figure.subplots_adjust(wspace=0.08)
+    for ax in axes:
+        ax.label_outer()
+    return figure, dict(zip(names, axes))
+
+
+def color_titles(panels_of: dict[str, Axes]) -> None:
+    """Write above each panel which activation it shows."""
+    for name, ax in panels_of.items():
+        ax.set_title(name, color=color_of(name), weight="bold", pad=12)
 
 
 def log_x(ax: Axes, ticks: Iterable[float], text: str) -> None:
@@ -118,13 +115,7 @@ def log_x(ax: Axes, ticks: Iterable[float], text: str) -> None:
     ax.set_xlabel(text)
 
 
-def color_titles(axes: np.ndarray, activations: list[str]) -> None:
-    for ax, name in zip(axes, activations, strict=True):
-        ax.set_title(name, color=ACTIVATION_COLORS[name], weight="bold", pad=12)
-        ax.label_outer()
-
-
-def draw_means(ax: Axes, x: Iterable[float], rows: list[list], **line) -> None:
+def draw_means(ax: Axes, x: Iterable[float], rows: Iterable[list], **line) -> None:
     """Draw the mean of each row of seeds at its x, in a band that is the t-interval.
 
     If y is logarithmic, it is the logarithms that are averaged. The interval of two seeds is 12.7
@@ -145,19 +136,70 @@ def draw_means(ax: Axes, x: Iterable[float], rows: list[list], **line) -> None:
 # Differences
 
 
-def draw_forest(ax: Axes, rows: list[tuple[str, dict, dict]], text: str, digits: int = 2) -> None:
-    """Draw a line per comparison: its dot, its interval and its numbers, beside a line at 0.
+Row = tuple[str, Cell, Difference]  # a name, the cell that gives the colour, and the difference
 
-    rows: label, configuration, and what `compare` returns, from the top to the bottom.
+
+def differences(sweep: Sweep) -> Figure | None:
+    """Differences of the other cells from the best, paired by seed; None without any interval.
+
+    Cells of which a seed diverged are below all others.
     """
+    if not finished(sweep.cells):
+        return None
+    best, *others = ranked(sweep.cells)
+    rows = [(cell.label + seeds_diverged(cell), cell, compare(cell, best)) for cell in others]
+    title = f"Test accuracy against the best cell, {best.label}"
+    return forest(title, sweep, [(rows, "percentage points", 2)])
+
+
+def schedule_gains(sweep: Sweep) -> Figure | None:
+    """Differences of each schedule from none, in loss and in accuracy; None without any."""
+    losses, accuracies = (
+        [(cell.label, cell, difference) for cell, _, difference in against_no_schedule(sweep, name)]
+        for name in ("final_loss", "test_accuracy")
+    )
+    panels = [(losses, "final training loss (nats)", 4)]
+    panels += [(accuracies, "test accuracy (percentage points)", 2)]
+    return forest("What a schedule changes against no schedule", sweep, panels)
+
+
+def forest(title: str, sweep: Sweep, panels: list[tuple[list[Row], str, int]]) -> Figure | None:
+    """Return a figure with a line per difference, in panels side by side; None without any.
+
+    A panel has its rows, from the top to the bottom, what x is, and the digits of the numbers.
+    Differences without an interval are left out.
+    """
+    panels = [([r for r in rows if r[-1].half is not None], *rest) for rows, *rest in panels]
+    first = panels[0][0]
+    if not first:
+        return None
+    n = sorted({difference.n for *_, difference in first})
+    note = f"{n[0]} to {n[-1]}" if len(n) > 1 else f"{n[0]}"
+    note += " seeds paired, 95 % t-interval"
+    if len(first) > MOST_ROWS:
+        note += f"; the {len(first) - MOST_ROWS} cells below are not shown"
+    left = 0.4 + 0.1 * max(len(name) for name, *_ in first[:MOST_ROWS])
+    size = (left + 4.5 + 2.5 * len(panels), 0.34 * len(first[:MOST_ROWS]) + 2.1)
+    frame = {"size": size, "note": note, "top": 0.95, "left": left, "sharey": True}
+    figure, (axes,) = style.new_figure(title, sweep.dataset, columns=len(panels), **frame)
+    for ax, (rows, text, digits) in zip(axes, panels):
+        draw_differences(ax, rows[:MOST_ROWS], text, digits)
+    figure.subplots_adjust(right=1 - 1.75 / size[0], wspace=0.62)
+    dots = [key("the interval excludes 0", **FULL), key("within the noise", **HOLLOW)]
+    place = {"loc": "upper left", "bbox_to_anchor": (0, 1 - 0.42 / size[1])}
+    figure.legend(handles=dots, ncols=2, **place)
+    return figure
+
+
+def draw_differences(ax: Axes, rows: list[Row], text: str, digits: int) -> None:
+    """Draw a line per difference: its dot, its interval and its numbers, beside a line at 0."""
     ends = [0.0]
-    for y, (_, config, row) in enumerate(rows):
-        mean, half, color = row["mean"], row["half"], look(config)["color"]
-        ends += [mean - half, mean + half]
-        ax.plot(ends[-2:], [y, y], color=color)
-        face = {} if row["verdict"] in SUPPORTED else {"markerfacecolor": "white"}
-        ax.plot(mean, y, **{**HOLLOW, "markerfacecolor": color, **face}, color=color)
-        number = ("+" if mean >= 0 else "−") + plus_minus(abs(mean), half, digits)
+    for y, (_, cell, row) in enumerate(rows):
+        ends += [row.mean - row.half, row.mean + row.half]
+        ax.plot(ends[-2:], [y, y], color=cell.color)
+        dot = {**HOLLOW, "markerfacecolor": cell.color} if row.supported else HOLLOW
+        ax.plot(row.mean, y, **dot, color=cell.color)
+        number = ("+" if row.mean >= 0 else "−") + plus_minus(abs(row.mean), row.half, digits)
         ax.text(1.02, y, number, transform=ax.get_yaxis_transform(), va="center")
     ax.axvline(0, color="black", linewidth=1)
     low, high = min(ends), max(ends)
@@ -178,190 +220,90 @@ def draw_forest(ax: Axes, rows: list[tuple[str, dict, dict]], text: str, digits:
     ax.tick_params(axis="y", length=0)
 
 
-def decided_legend(figure: Figure) -> None:
-    """Explain full and hollow dots, above the axes."""
-    handles = [
-        Line2D(
-            [], [], **{**KEY, **HOLLOW, "markerfacecolor": GREY}, label="the interval excludes 0"
-        ),
-        Line2D([], [], **{**KEY, **HOLLOW}, label="not decided"),
-    ]
-    top = 1 - 0.42 / figure.get_size_inches()[1]
-    figure.legend(handles=handles, loc="upper left", ncols=2, bbox_to_anchor=(0, top))
-
-
-def forest(by_cell: dict[str, list[dict]]) -> Figure | None:
-    """Differences of the other cells from the best, paired by seed; None without any interval.
-
-    Cells of which a seed diverged are below all others.
-    """
-    accuracy = {name: values(of, "test_accuracy") for name, of in by_cell.items()}
-    if not finished(accuracy):
-        return None
-    best, *others = ranked(accuracy)
-    rows = [(name + seeds_diverged(accuracy[name]), by_cell[name][0]["config"],
-             compare(accuracy[name], accuracy[best])) for name in others]  # fmt: skip
-    rows = [row for row in rows if row[2]["half"] is not None]
-    if not rows:
-        return None
-    n = sorted({row["n"] for *_, row in rows})
-    note = f"{n[0]} to {n[-1]}" if len(n) > 1 else f"{n[0]}"
-    note += " seeds paired, 95 % t-interval"
-    if len(rows) > MOST_ROWS:
-        note += f"; the {len(rows) - MOST_ROWS} cells below are not shown"
-    rows = rows[:MOST_ROWS]
-    left = 0.4 + 0.1 * max(len(name) for name, *_ in rows)
-    size = (left + 7, 0.34 * len(rows) + 2.1)
-    logs = [log for of in by_cell.values() for log in of]
-    title = f"Test accuracy against the best cell, {best}"
-    figure, ((ax,),) = new_figure(title, logs, size=size, note=note, top=0.95, left=left)
-    draw_forest(ax, rows, "percentage points")
-    figure.subplots_adjust(right=1 - 1.75 / size[0])
-    decided_legend(figure)
-    return figure
-
-
-def schedule_gains(logs: list[dict]) -> Figure | None:
-    """Differences of each schedule from none, in loss and in accuracy; None if there are none."""
-    losses, accuracies = (
-        [
-            (config["scheduler"] + (f", {where}" if where else ""), config, row)
-            for config, where, row in against_no_schedule(logs, metric)
-            if row["half"] is not None
-        ][:MOST_ROWS]
-        for metric in ("final_loss", "test_accuracy")
-    )
-    if not losses:
-        return None
-    left = 0.4 + 0.1 * max(len(name) for name, *_ in losses)
-    size = (left + 9.5, 0.4 * len(losses) + 2.1)
-    title = "What a schedule changes against no schedule"
-    note = f"{losses[0][2]['n']} seeds paired, 95 % t-interval"
-    figure, ((one, other),) = new_figure(
-        title, logs, columns=2, size=size, note=note, top=0.95, left=left, sharey=True
-    )
-    draw_forest(one, losses, "final training loss (nats)", digits=4)
-    draw_forest(other, accuracies, "test accuracy (percentage points)")
-    figure.subplots_adjust(right=1 - 1.75 / size[0], wspace=0.62)
-    decided_legend(figure)
-    return figure
-
-
 # Learning rates
 
 
-def sensitivity(found: dict[str, Tuning], logs: list[dict]) -> Figure:
+def sensitivity(sweep: Sweep) -> Figure:
     """A panel per activation: best validation accuracy of each optimizer over the rates."""
-    trials = [of for t in found.values() for of in t.trials.values()]
-    one_of_each = [of[0] for of in trials]
-    activations = choices(one_of_each, "activation")
+    tunings = sweep.tunings
+    activations = each_once(t.config.activation for t in tunings)
     size = (3.3 * len(activations) + 3.2, 5)
-    title = "Sensitivity to the learning rate"
-    figure, (axes,) = new_figure(
-        title,
-        logs,
-        1,
-        len(activations),
-        size,
-        seeds_note(trials),
-        left=1.25,
-        sharex=True,
-        sharey=True,
-    )
-    figure.subplots_adjust(wspace=0.08)
-    # A rate at which a seed diverged has no height, however far the other seeds came.
-    rows = {
-        name: [
-            [None if t.scores[rate] is None else max(log["val_accuracy"]) for log in of]
-            for rate, of in t.trials.items()
-        ]
-        for name, t in found.items()
-    }
-    means = {name: t_interval(table(of).T)[0] for name, of in rows.items()}
-    everything = table([row for of in rows.values() for row in of])
-    value_axis(axes[0], f"best validation accuracy {ERRORS}", everything, "errors")
-    rates = [rate for t in found.values() for rate in t.scores]
+    note = style.seeds_note([trial for t in tunings for trial in t.trials.values()], dots=True)
+    figure, axes = panels("Sensitivity to the learning rate", sweep, activations, size, note)
+    heights = {}  # (rates, tuning seeds)
+    for t in tunings:
+        heights[t] = table(
+            trial.values("best_val_accuracy").values() for trial in t.trials.values()
+        )
+        # A rate at which a seed diverged has no height, however far the others came.
+        heights[t][np.isnan(heights[t]).any(axis=1)] = np.nan
+    text = f"best validation accuracy {style.ERRORS}"
+    style.value_axis(figure.axes[0], text, heights.values(), "errors")
+    rates = [rate for t in tunings for rate in t.scores]
     decades = np.arange(np.ceil(np.log10(min(rates))), np.floor(np.log10(max(rates))) + 1)
-    for ax in axes:
+    for ax in axes.values():
         log_x(ax, 10.0 ** decades[::2], "learning rate")
         ax.set_xlim(min(rates) / 1.6, max(rates) * 1.6)
-    color_titles(axes, activations)
-    for name, t in found.items():
-        ax, line = axes[activations.index(t.config["activation"])], look(t.config)
-        height = dict(zip(t.scores, means[name], strict=True))
-        draw_means(ax, t.scores, rows[name], **line)
+    color_titles(axes)
+    for t, rows in heights.items():
+        ax, line = axes[t.config.activation], look(t.config)
+        draw_means(ax, t.scores, rows, **line)
+        mean = dict(zip(t.scores, t_interval(rows.T)[0], strict=True))
         line["linestyle"] = ""
         for rate, score in t.scores.items():
             if score is None:
                 ax.plot(rate, ax.get_ylim()[0], **CROSS, **line, zorder=3)
-        if t.scores.get(t.customary) is not None:
-            ax.plot(t.customary, height[t.customary], **HOLLOW, **line, zorder=3)
-        ax.plot(t.best, height[t.best], **STAR, **line, zorder=4)
-    legend = [Line2D([], [], color=GREY, linestyle=OPTIMIZER_STYLES[name], label=name)
-              for name in choices(one_of_each, "optimizer")]  # fmt: skip
-    legend.append(Line2D([], [], **KEY, **STAR, label="chosen"))
-    legend.append(Line2D([], [], **KEY, **HOLLOW, label="customary"))
-    if any(score is None for t in found.values() for score in t.scores.values()):
-        legend.append(Line2D([], [], **KEY, **CROSS, label="diverged"))
-    legend_right(figure, legend, 0.75)
+        if t.scores.get(t.usual) is not None:
+            ax.plot(t.usual, mean[t.usual], **HOLLOW, **line, zorder=3)
+        ax.plot(t.best, mean[t.best], **STAR, **line, zorder=4)
+    optimizers = each_once(t.config.optimizer for t in tunings)
+    legend = [key(name, linestyle=dashes_of(name)) for name in optimizers]
+    legend += [key("chosen", **STAR), key("usual", **HOLLOW)]
+    if any(score is None for t in tunings for score in t.scores.values()):
+        legend.append(key("diverged", **CROSS))
+    style.legend_right(figure, legend, 0.75)
     return figure
 
 
-def tuned_and_customary(
-    found: dict[str, Tuning], logs: list[dict], target: int | None = None
-) -> Figure:
-    """A panel per activation: each optimizer at its customary and its tuned rate, on fresh seeds.
+def tuned_and_usual(sweep: Sweep, target: int | None = None) -> Figure:
+    """A panel per activation: each optimizer at its usual and its tuned rate, on fresh seeds.
 
     The height is test accuracy, or with a target the steps to that validation accuracy.
     """
-    configs = [t.config for t in found.values()]
-    activations = choices([{"config": c} for c in configs], "activation")
-    keys = [key for key in varying(configs) if key not in ("activation", "learning_rate")]
-    keys = keys or ["optimizer"]
-    names = list(dict.fromkeys(label(c, keys) for c in configs))
+    configs = [t.config for t in sweep.tunings]
+    activations = each_once(config.activation for config in configs)
+    keys = [name for name in varying(configs) if name not in ("activation", "learning_rate")]
+    names = {t: label(t.config, keys or ["optimizer"]) for t in sweep.tunings}
+    positions = {name: x for x, name in enumerate(each_once(names.values()))}
 
-    def heights(of: list[dict]) -> list[float | None]:
+    def heights(cell: Cell) -> list[float | None]:
         if target is None:
-            return list(values(of, "test_accuracy").values())
-        return [steps_to(log, target) for log in of]
+            return list(cell.values("test_accuracy").values())
+        return [steps_to(log, target) for log in cell.logs]
 
-    both = [of for t in found.values() for of in (t.at_customary, t.at_best)]
-    size = ((0.7 * len(names) + 0.5) * len(activations) + 3, 5)
-    if target is None:
-        title, text, scale = (
-            "Customary and tuned learning rates",
-            f"test accuracy {ERRORS}",
-            "errors",
-        )
-    else:
+    title, text, scale = "Usual and tuned learning rates", f"test accuracy {style.ERRORS}", "errors"
+    if target is not None:
         title = f"Steps to {target} % validation accuracy (in whole epochs)"
         text, scale = "steps, log scale", "log"
-    figure, (axes,) = new_figure(
-        title,
-        logs,
-        1,
-        len(activations),
-        size,
-        seeds_note(both, False),
-        left=1.25,
-        sharex=True,
-        sharey=True,
-    )
-    figure.subplots_adjust(wspace=0.08)
-    known = table([heights(of) for of in both if of])
-    value_axis(axes[0], text, known, scale)
-    for ax in axes:
-        ax.set_xticks(range(len(names)), [name.replace("_", "_\n") for name in names])
-        ax.set_xlim(-0.5, len(names) - 0.5)
+    ticks = style.folded(positions, 11)
+    longest = max(len(line) for tick in ticks for line in tick.split("\n"))
+    panel = max(0.7, 0.1 * longest) * len(ticks) + 0.5
+    cells = [cell for t in sweep.tunings for cell in (t.at_usual, t.at_best) if cell]
+    size = (panel * len(activations) + 3, 5)
+    figure, axes = panels(title, sweep, activations, size, style.seeds_note(cells))
+    figure.subplots_adjust(bottom=(0.9 + 0.2 * max(0, style.lines_in(ticks) - 2)) / size[1])
+    style.value_axis(figure.axes[0], text, [table([heights(cell)]) for cell in cells], scale)
+    for ax in axes.values():
+        ax.set_xticks(range(len(ticks)), ticks)
+        ax.set_xlim(-0.5, len(ticks) - 0.5)
         ax.grid(False, axis="x")
-    color_titles(axes, activations)
+    color_titles(axes)
     missed = False
-    for t in found.values():
-        ax, color = axes[activations.index(t.config["activation"])], look(t.config)["color"]
-        x = names.index(label(t.config, keys))
-        heads = []  # from the customary to the tuned rate
-        for of, shift, marker in ((t.at_customary, -0.15, HOLLOW), (t.at_best, 0.15, STAR)):
-            numbers = heights(of)
+    for t in sweep.tunings:
+        ax, color, x = axes[t.config.activation], color_of(t.config.activation), positions[names[t]]
+        heads = []  # from the usual to the tuned rate
+        for cell, shift, marker in ((t.at_usual, -0.15, HOLLOW), (t.at_best, 0.15, STAR)):
+            numbers = heights(cell) if cell else []
             if None in numbers:  # then the mean of the others would be too good
                 missed = True
                 worst = ax.get_ylim()[0 if target is None else 1]
@@ -373,152 +315,135 @@ def tuned_and_customary(
                 ax.plot(x + shift, mean, **marker, color=color, linestyle="", zorder=3)
                 heads.append(mean)
         if len(heads) == 2:
-            ax.plot([x - 0.15, x + 0.15], heads, color=GREY, linewidth=0.8, zorder=1)
-    legend = [Line2D([], [], **KEY, **HOLLOW, label="customary rate"),
-              Line2D([], [], **KEY, **STAR, label="tuned rate")]  # fmt: skip
+            ax.plot([x - 0.15, x + 0.15], heads, color=style.GREY, linewidth=0.8, zorder=1)
+    legend = [key("usual rate", **HOLLOW), key("tuned rate", **STAR)]
     if missed:
         why = "a seed diverged" if target is None else "not with every\nseed"
-        legend.append(Line2D([], [], **KEY, **CROSS, label=why))
-    legend_right(figure, legend, 0.75)
+        legend.append(key(why, **CROSS))
+    style.legend_right(figure, legend, 0.75)
     return figure
 
 
 # Depth
 
 
-def gradients_by_layer(logs: list[dict]) -> Figure | None:
+def gradients_by_layer(sweep: Sweep) -> Figure | None:
     """A panel per initialization: |dL/dz| of each hidden layer of the deepest networks, at first.
 
     Beside each curve, the straight line that theory predicts, from the last hidden layer on.
     """
-    logs = [log for log in in_order(logs) if len(initial_norms(log)) > 1]
-    if not logs:
+    measured = {
+        cell: [norms for log in cell.logs if (norms := initial_norms(log))]
+        for cell in sweep.cells
+        if cell.depth > 1
+    }
+    deepest = max((cell.depth for cell, rows in measured.items() if rows), default=0)
+    norms = {c: table(rows).T for c, rows in measured.items() if rows and c.depth == deepest}
+    if not norms:
         return None
-    deepest = max(map(depth_of, logs))
-    logs = [log for log in logs if depth_of(log) == deepest]
-    title = f"Gradients before the first step, {deepest} hidden layers"
-    figure, panels, groups = panels_by_init(title, logs)
     layers = np.arange(1, deepest + 1)
-    norms = [table([initial_norms(log) for log in of]).T for of in groups]
-    theory = []  # np.nan where there is none
-    for of, rows in zip(groups, norms, strict=True):
-        factor = theoretical_factor(of[0]["config"]["activation"], of[0]["config"]["init"])
-        last = 10 ** np.log10(rows[-1]).mean()
-        line = last * factor ** (deepest - layers) if factor else np.full(deepest, np.nan)
-        theory.append(line)
-    heights = np.concatenate([*map(np.ravel, norms), *theory])
-    value_axis(figure.axes[0], "|dL/dz|, log scale", heights, "log")
-    dots = {"marker": "o", "markersize": 5, "linestyle": "-"}  # no optimizer has made a step yet
+    theory = {}
+    for cell, rows in norms.items():
+        if factor := theoretical_factor(cell.config.activation, cell.config.init):
+            theory[cell] = 10 ** np.log10(rows[-1]).mean() * factor ** (deepest - layers)
+    figure, axes = panels_by_init(
+        f"Gradients before the first step, {deepest} hidden layers", sweep, norms
+    )
+    values = [*norms.values(), *theory.values()]
+    style.value_axis(figure.axes[0], "|dL/dz|, log scale", values, "log")
     dotted = {"color": "black", "linestyle": ":", "linewidth": 1.2, "zorder": 3}
-    for of, rows, line in zip(groups, norms, theory, strict=True):
-        ax = panels[of[0]["config"]["init"]]
-        draw_means(ax, layers, rows.tolist(), **{**look(of[0]["config"]), **dots})
-        ax.plot(layers, line, **dotted)
+    for cell, rows in norms.items():
+        ax = axes[cell.config.init]
+        draw_means(ax, layers, rows, color=cell.color, linestyle="-", **DOT)  # before any optimizer
+        if cell in theory:
+            ax.plot(layers, theory[cell], **dotted)
         ax.set_xlim(0.5, deepest + 0.5)
         ax.set_xticks(layers[:: 1 + deepest // 6])
         ax.set_xlabel("hidden layer, from the input")
-    lines = legend_of(logs, linestyle="-")
-    if np.isfinite(theory).any():
-        lines.append(Line2D([], [], **dotted, label="theory (sigmoid,\ntanh: bound)"))
-    legend_right(figure, lines, 0.75)
+    legend = legend_of(norms, linestyle="-")
+    if theory:
+        legend.append(key("theory (sigmoid,\ntanh: bound)", **dotted))
+    style.legend_right(figure, legend, 0.75)
     return figure
 
 
-def accuracy_by_depth(logs: list[dict]) -> Figure:
+def accuracy_by_depth(sweep: Sweep) -> Figure:
     """A panel per initialization: test accuracy over the number of hidden layers."""
-    figure, panels, groups = panels_by_init("Test accuracy by depth", logs, "hidden")
-    accuracy = [
-        {depth_of(of[0]): list(values(of, "test_accuracy").values())
-         for of in group(peers)}
-        for peers in groups
-    ]  # fmt: skip
-    means = [t_interval(table([*of.values()]).T)[0] for of in accuracy]
-    value_axis(figure.axes[0], f"test accuracy {ERRORS}", np.concatenate(means), "errors")
-    depths = sorted(set(map(depth_of, logs)))
-    for peers, of in zip(groups, accuracy, strict=True):
-        config = peers[0]["config"]
-        ax = panels[config["init"]]
-        draw_means(ax, of, [*of.values()], **look(config), marker="o", markersize=5)
+    figure, axes = panels_by_init("Test accuracy by depth", sweep, sweep.cells)
+    means = [[cell.mean("test_accuracy")[0]] for cell in sweep.cells]
+    style.value_axis(figure.axes[0], f"test accuracy {style.ERRORS}", table(means), "errors")
+    depths = sorted({cell.depth for cell in sweep.cells})
+    for cells in sweep.peers("hidden"):
+        config = cells[0].config
+        ax = axes[config.init]
+        rows = {cell.depth: [*cell.values("test_accuracy").values()] for cell in cells}
+        draw_means(ax, rows, rows.values(), **look(config), **DOT)
         ax.set_xticks(depths[:: 1 + len(depths) // 6])
         ax.set_xlabel("hidden layers")
-    legend_right(figure, legend_of(logs), 0.75)
+    style.legend_right(figure, legend_of(sweep.cells), 0.75)
     return figure
 
 
 def panels_by_init(
-    title: str, logs: list[dict], without: str = "seed"
-) -> tuple[Figure, dict[str, Axes], list[list[dict]]]:
-    """Return a figure with a panel per initialization, by name; and the groups of logs to draw."""
-    inits = choices(logs, "init")
+    title: str, sweep: Sweep, cells: Collection[Cell]
+) -> tuple[Figure, dict[str, Axes]]:
+    """Return a figure with a panel per initialization of these cells, by name."""
+    inits = each_once(cell.config.init for cell in cells)
     size = (2.9 * len(inits) + 3, 4.6)
-    note = seeds_note(group(logs))
-    figure, (axes,) = new_figure(
-        title, logs, 1, len(inits), size, note, left=1.25, sharex=True, sharey=True
-    )
-    figure.subplots_adjust(wspace=0.08)
-    for ax, init in zip(axes, inits, strict=True):
+    figure, axes = panels(title, sweep, inits, size, style.seeds_note(cells, dots=True))
+    for init, ax in axes.items():
         ax.set_title(f"{init} initialization")
-        ax.label_outer()
-    return figure, dict(zip(inits, axes)), group(logs, [without])
+    return figure, axes
 
 
-def legend_of(logs: list[dict], **line) -> list[Line2D]:
+def legend_of(cells: Collection[Cell], **line) -> list[Line2D]:
     """Return the lines that a legend explains: activations, and optimizers if there are several."""
-    several = len(choices(logs, "optimizer")) > 1
+    several = len({cell.config.optimizer for cell in cells}) > 1
     keys = ["activation", "optimizer"] if several else ["activation"]
-    configs = {label(log["config"], keys): log["config"] for log in logs}
-    return [
-        Line2D([], [], **{**look(config), **line}, marker="o", markersize=5, label=name)
-        for name, config in configs.items()
-    ]
+    configs = {label(cell.config, keys): cell.config for cell in cells}
+    return [key(name, **{**look(config), **DOT, **line}) for name, config in configs.items()]
 
 
 # Batch size
 
 
-def batch_sizes(logs: list[dict]) -> Figure:
+def batch_sizes(sweep: Sweep) -> Figure:
     """Accuracy over batch size, and over steps and seconds by batch size, dark for small ones."""
-    sizes = choices(sorted(logs, key=lambda log: log["config"]["batch_size"]), "batch_size")
-    groups = group(logs)
-    figure, ((left, middle, right),) = new_figure(
-        "Batch size", logs, columns=3, size=(14, 4.6), note=seeds_note(groups), left=1.25
-    )
+    cells = sweep.cells
+    sizes = sorted({cell.config.batch_size for cell in cells})
+    frame = {"size": (14, 4.6), "note": style.seeds_note(cells, dots=True), "left": 1.25}
+    figure, (axes,) = style.new_figure("Batch size", sweep.dataset, columns=3, **frame)
     figure.subplots_adjust(wspace=0.36)
-    by_size = [
-        {of[0]["config"]["batch_size"]: list(values(of, "test_accuracy").values())
-         for of in group(peers)}
-        for peers in group(logs, ["batch_size"])
-    ]  # fmt: skip
-    bands = [t_interval(table([*of.values()]).T) for of in by_size]
+    left, middle, right = axes
+    accuracies = {cell: [*cell.values("test_accuracy").values()] for cell in cells}
+    bands = [t_interval(table([row]).T) for row in accuracies.values()]
     ends = [mean + side * np.nan_to_num(half) for mean, half in bands for side in (-1, 1)]
-    value_axis(left, f"test accuracy {ERRORS}", np.concatenate(ends), "errors")
-    for peers, of in zip(group(logs, ["batch_size"]), by_size, strict=True):
-        draw_means(left, of, [*of.values()], **look(peers[0]["config"]), marker="o", markersize=7)
+    style.value_axis(left, f"test accuracy {style.ERRORS}", ends, "errors")
+    for peers in sweep.peers("batch_size"):
+        x, rows = [cell.config.batch_size for cell in peers], [accuracies[cell] for cell in peers]
+        draw_means(left, x, rows, **look(peers[0].config), marker="o", markersize=7)
     log_x(left, sizes, "batch size")
 
-    curves = [t_interval(table([log["val_accuracy"] for log in of]))[0] for of in groups]
+    curves = {cell: t_interval(cell.curves("val_accuracy"))[0] for cell in cells}
     for ax in (middle, right):
-        value_axis(ax, f"validation accuracy {ERRORS}", np.concatenate(curves), "errors")
-    lines, longest = {}, {middle: [], right: []}
-    for of, curve in zip(groups, curves, strict=True):
-        config = of[0]["config"]
-        k = sizes.index(config["batch_size"])
-        line = {
-            **look(config),
-            "marker": MARKERS[k % len(MARKERS)],
-            "markersize": 5,
-            "linewidth": 1.5,
-        }
-        line["color"] = lighter(line["color"], 0.6 * k / max(1, len(sizes) - 1))
-        epochs = np.arange(1, len(curve) + 1)
-        seconds, _ = t_interval(table([np.cumsum(log["epoch_time"]) for log in of]))
-        for ax, x in ((middle, epochs * of[0]["steps_per_epoch"]), (right, seconds)):
-            (lines[config["batch_size"]],) = ax.plot(x, curve, **line, label=config["batch_size"])
-            longest[ax] += [*x]
+        style.value_axis(ax, f"validation accuracy {style.ERRORS}", curves.values(), "errors")
+    lines: dict[int, Line2D] = {}
+    for cell, curve in curves.items():
+        size = cell.config.batch_size
+        k = sizes.index(size)
+        color = lighter(cell.color, 0.6 * k / max(1, len(sizes) - 1))
+        line = {"color": color, "linestyle": cell.dashes, "linewidth": 1.5, "label": size}
+        line |= {"marker": MARKERS[k % len(MARKERS)], "markersize": 5}
+        steps = cell.logs[0]["steps_per_epoch"] * np.arange(1, len(curve) + 1)
+        seconds, _ = t_interval(np.cumsum(cell.curves("epoch_time"), axis=1))
+        (lines[size],) = middle.plot(steps, curve, **line)
+        right.plot(seconds, curve, **line)
     for ax, text in ((middle, "steps"), (right, "seconds, on this machine")):
-        low, high = np.log10([min(longest[ax]), max(longest[ax])])
-        log_x(ax, [10.0**k for k in range(int(np.ceil(low)), int(high) + 1)], text)
-    legend_right(figure, [lines[size] for size in sizes], 0.75, "batch size")
+        x = np.concatenate([line.get_xdata() for line in ax.lines])
+        low, high = np.log10([np.nanmin(x), np.nanmax(x)])
+        decades = np.arange(np.ceil(low), max(np.ceil(low), np.floor(high)) + 1)
+        log_x(ax, 10.0**decades, text)
+    style.legend_right(figure, [lines[size] for size in sizes], 0.75, "batch size")
     return figure
 
 

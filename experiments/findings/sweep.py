@@ -18,10 +18,11 @@ from nnlite.activations import ACTIVATIONS
 from nnlite.network import INITIALIZERS
 from nnlite.optimizers import OPTIMIZERS
 from nnlite.schedulers import SCHEDULERS
-from nnlite.training.config import Config
+from nnlite.training.config import Config, hidden_name
 from nnlite.training.logs import summarize
 from sweep.studies import STUDIES
 from sweep.tuning import best_rate, score
+from words import and_list, plural
 
 # How cells look. Okabe & Ito's palette, which colour-blind readers can tell apart too: purple,
 # orange, blue, sky blue, green and vermilion for nnlite's own activations, black and brown for the
@@ -47,8 +48,8 @@ def dashes_of(optimizer: str):
 def layers_text(hidden: tuple[int, ...]) -> str:
     """'5 hidden layers', or 'hidden 256-128' if their widths differ."""
     if len(set(hidden)) > 1:
-        return f"hidden {'-'.join(map(str, hidden))}"
-    return f"{len(hidden) or 'no'} hidden layer{'' if len(hidden) == 1 else 's'}"
+        return f"hidden {hidden_name(hidden)}"
+    return plural(len(hidden), "hidden layer") if hidden else "no hidden layers"
 
 
 # Setting -> what a label says of its value. Labels name settings in this order.
@@ -60,11 +61,24 @@ NAMES: dict[str, Callable] = {
     "batch_size": lambda size: f"batch {size}",
     "hidden": layers_text,
     "init": str,
-    "epochs": lambda epochs: f"{epochs} epochs",
+    "epochs": lambda epochs: plural(epochs, "epoch"),
+}
+# Settings in a sentence, where that is not their name.
+WORDS = {
+    "learning_rate": "learning rate",
+    "batch_size": "batch size",
+    "hidden": "depth",
+    "init": "initialization",
+}
+REGISTRIES = {  # settings that are names, in the order of the command line
+    "activation": ACTIVATIONS,
+    "optimizer": OPTIMIZERS,
+    "scheduler": SCHEDULERS,
+    "init": INITIALIZERS,
 }
 
 
-def label(config: Config, keys: Iterable[str]) -> str:
+def label(config: Config, keys: Collection[str]) -> str:
     """Name a cell by these settings: 'relu + adam', 'lr 0.01', '5 hidden layers, xavier'."""
     parts = {key: name(getattr(config, key)) for key, name in NAMES.items() if key in keys}
     both = [parts.pop(key) for key in ("activation", "optimizer") if key in parts]
@@ -78,27 +92,26 @@ def varying(configs: Iterable[Config]) -> list[str]:
     a usual rate of its own belongs to the optimizer.
     """
     configs = list(configs)
-
-    def several(key: str, among: list[Config]) -> bool:
-        return len({getattr(c, key) for c in among}) > 1
-
-    by_optimizer = [[c for c in configs if c.optimizer == name] for name in OPTIMIZERS]
-    return [
-        key
-        for key in NAMES
-        if several(key, configs)
-        and (key != "learning_rate" or any(several(key, same) for same in by_optimizer))
-    ]
+    values = {key: {getattr(c, key) for c in configs} for key in NAMES}
+    rates = {(c.optimizer, c.learning_rate) for c in configs}
+    if len(rates) == len(values["optimizer"]):
+        del values["learning_rate"]
+    return [key for key, several in values.items() if len(several) > 1]
 
 
 def place(config: Config) -> tuple:
-    """Return what sorts configurations: names as the command line lists them, and numbers."""
-    c = config
-    return (
-        list(ACTIVATIONS).index(c.activation), list(OPTIMIZERS).index(c.optimizer),
-        c.learning_rate, list(SCHEDULERS).index(c.scheduler), c.batch_size,
-        len(c.hidden), c.hidden, list(INITIALIZERS).index(c.init), c.epochs, c.seed,
-    )  # fmt: skip
+    """Return what sorts configurations: by the settings of a label, in its order, then by seed.
+
+    Names come in the order of the command line, numbers in ascending order.
+    """
+
+    def rank(key: str):
+        value = getattr(config, key)
+        if key in REGISTRIES:
+            return list(REGISTRIES[key]).index(value)
+        return (len(value), value) if key == "hidden" else value
+
+    return (*map(rank, NAMES), config.seed)
 
 
 def without(config: Config, *keys: str) -> Config:
@@ -250,7 +263,7 @@ class Sweep:
     @property
     def only_tuned(self) -> bool:
         """Did the sweep get no further than choosing learning rates?"""
-        return bool(self.tune_seeds) and self.cells[0].seeds[0] in self.tune_seeds
+        return all(log["config"]["seed"] in self.tune_seeds for log in self.logs)
 
     @property
     def question(self) -> str:
@@ -260,8 +273,7 @@ class Sweep:
         names = [WORDS.get(key, key) for key in self.varies]
         if not names:
             return f"How does {self.cells[0].label} learn?"
-        listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-        return f"What difference {'do' if len(names) > 1 else 'does'} {listed} make?"
+        return f"What difference {'do' if len(names) > 1 else 'does'} {and_list(names)} make?"
 
     @property
     def dataset(self) -> dict:
@@ -304,39 +316,33 @@ class Sweep:
         return list(groups.values())
 
 
-WORDS = {  # settings in a sentence, where that is not their name
-    "init": "initial weights",
-    "hidden": "hidden layers",
-    "learning_rate": "learning rate",
-    "batch_size": "batch size",
-}
+def _config(log: dict) -> Config:
+    return Config(**log["config"])
 
 
-def _grouped(logs: list[dict], *keys: str) -> list[list[tuple[Config, dict]]]:
-    """Return (configuration, log) in groups that share all but the seed and these settings."""
-    pairs = [(Config(**log["config"]), log) for log in logs]
-    groups: dict[Config, list] = {}
-    for config, log in sorted(pairs, key=lambda pair: place(pair[0])):
-        groups.setdefault(without(config, *keys), []).append((config, log))
+def _grouped(logs: Iterable[dict], *keys: str) -> list[list[dict]]:
+    """Return the logs, in order, in groups that share all but the seed and these settings."""
+    groups: dict[Config, list[dict]] = {}
+    for log in sorted(logs, key=lambda log: place(_config(log))):
+        groups.setdefault(without(_config(log), *keys), []).append(log)
     return list(groups.values())
 
 
 def _cells(logs: list[dict]) -> tuple[list[Cell], list[str]]:
     """Return the cells of these logs, in order, and the settings that vary between them."""
     groups = _grouped(logs)
-    configs = [group[0][0] for group in groups]
+    configs = [_config(group[0]) for group in groups]
     varies = varying(configs)
     keys = varies or ["activation", "optimizer"]
     beside = [key for key in keys if key != "activation"] or ["optimizer"]
     columns = {label(c, beside): c.optimizer for c in sorted(configs, key=lambda c: place(c)[1:])}
     # Dashes do not tell two learning rates of an optimizer apart, nor curves of one or two points.
-    marked = len(columns) > len(set(columns.values())) or configs[0].epochs < 3
+    marked = len(columns) > len(set(columns.values())) or any(c.epochs < 3 for c in configs)
     markers = dict(zip(columns, cycle(MARKERS if marked else [""])))
-    cells = []
-    for group, config in zip(groups, configs):
-        column = label(config, beside)
-        logs_of_seeds = [log for _, log in group]
-        cells.append(Cell(label(config, keys), column, config, logs_of_seeds, markers[column]))
+    cells = [
+        Cell(label(config, keys), column := label(config, beside), config, group, markers[column])
+        for config, group in zip(configs, groups)
+    ]
     return cells, varies
 
 
@@ -345,28 +351,24 @@ def _tunings(logs: list[dict], fresh: list[Cell], tune_seeds: Collection[int]) -
 
     Rates of which a tuning seed is missing are left out, and combinations of which no rate is left.
     """
-    trials = [log for log in logs if log["config"]["seed"] in tune_seeds]
-    groups = _grouped(trials, "learning_rate")
-    keys = varying(group[0][0] for group in groups)
+    tried = [log for log in logs if log["config"]["seed"] in tune_seeds]
+    groups = _grouped(tried, "learning_rate")
+    keys = varying(_config(group[0]) for group in groups)
     keys = [key for key in keys if key != "learning_rate"] or ["activation", "optimizer"]
     fresh_cells = {without(cell.config): cell for cell in fresh}
     found = []
     for group in groups:
-        by_rate: dict[float, list[dict]] = {}
-        for config, log in group:
-            by_rate.setdefault(config.learning_rate, []).append(log)
-        config, name = group[0][0], label(group[0][0], keys)
-        cells = {
-            rate: Cell(name, name, replace(config, learning_rate=rate), logs_of_seeds)
-            for rate, logs_of_seeds in by_rate.items()
-            if len(logs_of_seeds) == len(tune_seeds)
-        }
-        scores = {rate: score(cell.logs) for rate, cell in cells.items()}
+        config = _config(group[0])
+        name = label(config, keys)
+        seeds_by_rate = [s for s in _grouped(group) if len(s) == len(tune_seeds)]
+        cells = [Cell(name, name, _config(seeds[0]), seeds) for seeds in seeds_by_rate]
+        trials = {cell.config.learning_rate: cell for cell in cells}
+        scores = {rate: score(cell.logs) for rate, cell in trials.items()}
         best, usual = best_rate(scores), OPTIMIZERS[config.optimizer].default_learning_rate
-        if best is not None:
-            at_usual, at_best = (
-                fresh_cells.get(without(replace(config, learning_rate=rate)))
-                for rate in (usual, best)
-            )
-            found.append(Tuning(name, config, cells, scores, usual, best, at_usual, at_best))
+        if best is None:
+            continue
+        at_usual, at_best = (
+            fresh_cells.get(without(replace(config, learning_rate=rate))) for rate in (usual, best)
+        )
+        found.append(Tuning(name, config, trials, scores, usual, best, at_usual, at_best))
     return found

@@ -1,7 +1,7 @@
 "use strict";
 
 // What can be played with in the report. The page is complete without it.
-// The data are in the element #data: see playable() in report.py.
+// The data are in the element #data: data.py makes them.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (selector) => document.querySelector(selector);
@@ -16,12 +16,6 @@ const state = {
   layer: 0,
 };
 data.cells.forEach((cell, k) => cell.shown && state.cells.add(k));
-
-const MEASURES = [  // in the order of flows() in report.py
-  "mean |gradient| of the weights (nats)",
-  "|dL/dz|, Euclidean norm (nats)",
-  "|update| / |weight| of an epoch's last step",
-];
 
 // How numbers become heights, and back, as in the figures: accuracies in % by the log of their errors.
 const SCALES = {
@@ -172,7 +166,7 @@ function drawCurves(shown) {
 }
 
 function drawFlow(shown) {
-  const label = MEASURES[state.measure];
+  const label = data.measures[state.measure];
   const column = (rows, k) => data.layers.map((_, layer) => rows[layer]?.[k] ?? null);
   const series = shown.map((entry) => {
     const { mean, half } = entry.cell.flows[state.measure];

@@ -1,96 +1,109 @@
-"""The figures on the report's page, each with a caption, and with its content in words."""
+"""The figures of the page: in which section each appears, what its caption says, and its SVG."""
 
+from typing import NamedTuple
+
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from report.markup import Markup, element, join, scroller
 from report.svg import Palette, inline_svg
 
-# Figure -> how to read it.
+# Section of the page -> its figures, in order -> how to read them.
 CAPTIONS = {
-    "comparison_grid": "A row per activation, a column per optimizer and its settings.",
-    "accuracy_curves": (
-        "Higher is better. The scale stretches the top, where the last errors are hard to get rid "
-        "of. A band is the 95 % t-interval of a mean over seeds: where two overlap widely, the "
-        "order of their curves may be chance."
-    ),
-    "loss_curves": (
-        "Lower is better. A training loss that falls while the validation accuracy no longer "
-        "rises is overfitting. To know nothing about ten classes costs ln 10 = 2.3 nats."
-    ),
-    "gradient_flow": (
-        "The gradient that reaches the weights, a curve per layer. Where the first layers lie far "
-        "below the last, plain sgd hardly moves them; adam and rmsprop scale their steps, and do."
-    ),
-    "activations": (
-        "Solid: the function. Dashed: its derivative, by which each layer multiplies the gradient "
-        "on its way back; where it is far below 1, little is passed on."
-    ),
-    "loss_accuracy": (
-        "Where the training loss goes on falling while the validation loss rises, the network "
-        "learns its training images by heart."
-    ),
-    "learning_rate": "The rate that the schedule set in each epoch.",
-    "zero_gradients": (
-        "How many of a weight's gradients were exactly 0 in one batch. A unit that is silent in "
-        "one batch may speak in the next: this is not the share of dead units."
-    ),
-    "update_ratio": (
-        "How far the last step of each epoch moved a layer's weight, as a power of ten. About -3, "
-        "a thousandth of the weight, is the usual rule of thumb: far above, steps are too large "
-        "to follow the gradient; far below, training is slow."
-    ),
-    "units": (
-        "Dead units put out 0 for every image of a fixed set, and get no gradient from any of "
-        "them. Zero gradients, the lab sheet's measure, are counted in one batch, which says "
-        "nothing about the next. Saturated outputs pass hardly any gradient on."
-    ),
-    "signal": (
-        "The gradient as it passes through the layers, from the last to the first. A straight "
-        "line on this log axis is a gradient that shrinks by the same factor in each layer."
-    ),
-    "saturation": (
-        "Outputs so close to an end of the range that the function is nearly flat there, and "
-        "passes hardly any gradient on."
-    ),
-    "histogram_activations": (
-        "What each layer puts out. A layer whose histogram is narrow tells its inputs hardly "
-        "apart; a peak at an end of the range is saturation."
-    ),
-    "histogram_gradients": (
-        "What comes back to each layer. Histograms that become narrower from the last layer to "
-        "the first are vanishing gradients."
-    ),
-    "sensitivity": (
-        "What each learning rate reached while rates were chosen. A wide plateau forgives a badly "
-        "chosen rate, a narrow peak does not."
-    ),
-    "tuned": (
-        "The same cells on fresh seeds, at the customary and at the chosen rate: what is left of "
-        "a difference between optimizers when each has a rate that suits it."
-    ),
-    "steps_to_target": (
-        "Lower is sooner. Validation comes once an epoch, so the steps are those of whole epochs."
-    ),
-    "gradients_by_layer": (
-        "Before the first step. A gradient that shrinks by the same factor in each layer is a "
-        "straight line here; beside it, the slope that theory predicts."
-    ),
-    "accuracy_by_depth": "Where a curve falls, the added layers cost more than they give.",
-    "batch_sizes": (
-        "Small batches take many noisy steps in an epoch, large ones few exact steps: compare "
-        "equal numbers of steps, of images, and of seconds."
-    ),
-    "schedule_gains": (
-        "Each row is a schedule minus no schedule, seed by seed. A lower training loss is not yet "
-        "a higher accuracy on images that were never seen."
-    ),
-    "differences": (
-        "Each row is a cell minus the best one, seed by seed. An interval that holds 0 leaves "
-        "open which of the two is better: more seeds would make it narrower."
-    ),
+    "study": {
+        "sensitivity": (
+            "What each learning rate reached while rates were chosen. A wide plateau forgives a "
+            "badly chosen rate, a narrow peak does not."
+        ),
+        "tuned": (
+            "The same cells on fresh seeds, at the usual and at the chosen rate: what is left of a "
+            "difference between optimizers when each has a rate that suits it."
+        ),
+        "steps_to_target": (
+            "Lower is sooner. Validation comes once an epoch, so the steps are those of whole "
+            "epochs."
+        ),
+        "gradients_by_layer": (
+            "Before the first step. A gradient that shrinks by the same factor in each layer is a "
+            "straight line here; beside it, the slope that theory predicts."
+        ),
+        "accuracy_by_depth": "Where a curve falls, the added layers cost more than they give.",
+        "batch_sizes": (
+            "Small batches take many noisy steps in an epoch, large ones few exact steps: compare "
+            "equal numbers of steps, of images, and of seconds."
+        ),
+        "schedule_gains": (
+            "Each row is a schedule minus no schedule, seed by seed. A lower training loss is not "
+            "yet a higher accuracy on images that the network has never seen."
+        ),
+        "differences": (
+            "Each row is a cell minus the best one, seed by seed. An interval that contains 0 "
+            "leaves open which of the two is better: more seeds would make it narrower."
+        ),
+    },
+    "learning": {
+        "comparison_grid": "A row per activation, a column per optimizer and its settings.",
+        "accuracy_curves": (
+            "Higher is better. The scale stretches the top, where the last errors are hard to get "
+            "rid of. A band is the 95 % t-interval of a mean over seeds: where two overlap widely, "
+            "the order of their curves may be chance."
+        ),
+        "loss_curves": (
+            "Lower is better. A training loss that falls while the validation accuracy no longer "
+            "rises is overfitting. To know nothing about ten classes costs ln 10 = 2.3 nats."
+        ),
+        "loss_accuracy": (
+            "Where the training loss goes on falling while the validation loss rises, the network "
+            "learns its training images by heart."
+        ),
+        "learning_rate": "The rate that the schedule set in each epoch.",
+        "zero_gradients": (
+            "How many of a weight's gradients were exactly 0 in one batch. A unit that is silent "
+            "in one batch may speak in the next: this is not the share of dead units."
+        ),
+    },
+    "gradients": {
+        "gradient_flow": (
+            "The gradient that reaches the weights, a curve per layer. Where the first layers lie "
+            "far below the last, plain sgd hardly moves them; adam and rmsprop scale their steps, "
+            "and do."
+        ),
+        "activations": (
+            "Solid: the function. Dashed: its derivative, by which each layer multiplies the "
+            "gradient on its way back; where it is far below 1, little is passed on."
+        ),
+    },
+    "inside": {
+        "update_ratio": (
+            "How far the last step of each epoch moved a layer's weight, as a power of ten. About "
+            "-3, a thousandth of the weight, is the usual rule of thumb: far above, steps are too "
+            "large to follow the gradient; far below, training is slow."
+        ),
+        "units": (
+            "A dead unit outputs 0 for every image of a fixed set, and gets no gradient from any "
+            "of them. Zero gradients, the original sheet's measure, are counted in one batch, "
+            "which says nothing about the next. Saturated outputs pass hardly any gradient on."
+        ),
+        "signal": (
+            "The gradient as it passes through the layers, from the last to the first. A straight "
+            "line on this log axis is a gradient that shrinks by the same factor in each layer."
+        ),
+        "saturation": (
+            "Outputs so close to an end of the range that the function is nearly flat there, and "
+            "passes hardly any gradient on."
+        ),
+        "histogram_activations": (
+            "What each layer outputs. A layer whose histogram is narrow can hardly tell its inputs "
+            "apart; a peak at an end of the range is saturation."
+        ),
+        "histogram_gradients": (
+            "What comes back to each layer. Histograms that become narrower from the last layer to "
+            "the first are vanishing gradients."
+        ),
+    },
 }
+NOT_HERE = {"confusion", "most_wrong"}  # the page has a table and images of its own for them
 
-# Figures of one run that have no other title than its name.
+# Figures of one run whose own title is the run's name.
 TITLES = {
     "loss_accuracy": "Loss and accuracy",
     "learning_rate": "Learning rate",
@@ -99,8 +112,43 @@ TITLES = {
 }
 
 
-def alternative(figure: Figure) -> str:
-    """Return in words what a figure shows: title, panels, axes, and legends with their values."""
+class Picture(NamedTuple):
+    """A figure as the page shows it; width is in pixels, at its natural size."""
+
+    name: str
+    title: str
+    caption: str
+    width: int
+    svg: Markup
+
+
+def pictures(figures: dict[str, Figure], palette: Palette) -> dict[str, list[Picture]]:
+    """Return the pictures of each section, in the order of CAPTIONS.
+
+    A figure that CAPTIONS does not know comes last in the last section, without a caption.
+    """
+    known = {name: caption for captions in CAPTIONS.values() for name, caption in captions.items()}
+    unknown = dict.fromkeys(figures.keys() - known - NOT_HERE, "")
+    *_, last = CAPTIONS
+    sections = {**CAPTIONS, last: {**CAPTIONS[last], **dict(sorted(unknown.items()))}}
+    return {
+        section: [
+            picture(name, figures[name], caption, palette)
+            for name, caption in captions.items()
+            if name in figures
+        ]
+        for section, captions in sections.items()
+    }
+
+
+def picture(name: str, figure: Figure, caption: str, palette: Palette) -> Picture:
+    title = TITLES.get(name) or figure.get_suptitle().splitlines()[0]
+    svg = inline_svg(figure, f"figure-{name}", in_words(figure), palette)
+    return Picture(name, title, caption, round(96 * figure.get_figwidth()), Markup(svg))
+
+
+def in_words(figure: Figure) -> str:
+    """Return what a figure shows: its title, panels, axes, and legends with their values."""
     panels, axes, legends = [], [], list(figure.legends)
     for ax in figure.axes:
         panels.append(ax.get_title("left") or ax.get_title())
@@ -114,24 +162,3 @@ def alternative(figure: Figure) -> str:
         entries = [legend.get_title().get_text(), *(text.get_text() for text in legend.get_texts())]
         parts.append("Legend: " + "; ".join(entry for entry in entries if entry))
     return " ".join(". ".join(parts).split())
-
-
-def picture(name: str, figure: Figure, palette: Palette) -> Markup:
-    """Return a figure with its title as a heading, and its caption."""
-    title = TITLES.get(name) or figure.get_suptitle().splitlines()[0]
-    svg = Markup(inline_svg(figure, f"figure-{name}", alternative(figure), palette))
-    return join(
-        element("h3", title),
-        element(
-            "figure", scroller(svg, f"figure-{name}", f"picture, {title}"),
-            element("figcaption", CAPTIONS.get(name, "")), class_="plot",
-            style=f"--width:{96 * figure.get_figwidth():.0f}px",
-        ),
-    )  # fmt: skip
-
-
-def pictures(figures: dict[str, Figure], palette: Palette) -> Markup:
-    """Return several figures, in the order of CAPTIONS."""
-    order = {name: k for k, name in enumerate(CAPTIONS)}
-    names = sorted(figures, key=lambda name: order.get(name, len(order)))
-    return join(*(picture(name, figures[name], palette) for name in names))

@@ -13,11 +13,13 @@ from matplotlib import rc_context
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
+from figures.style import settings
+
 SVG, XLINK = "http://www.w3.org/2000/svg", "{http://www.w3.org/1999/xlink}href"
 ElementTree.register_namespace("", SVG)
 
 INK, PAPER = {"light": "#1b1e24", "dark": "#e4e6ea"}, {"light": "#ffffff", "dark": "#16181d"}
-SHAPE_CONTRAST, TEXT_CONTRAST = 3.0, 4.5  # the least that WCAG 2.2 asks for, level AA
+SHAPE_CONTRAST, TEXT_CONTRAST = 3.0, 4.5  # the least that WCAG 2.2 demands, level AA
 ON_COLOUR = "on-colour"  # marks what lies on a coloured table, and keeps its colours
 
 
@@ -33,10 +35,12 @@ def hex_color(rgb) -> str:
 def contrast(a: str, b: str) -> float:
     """Return the contrast of two colours, 1 to 21, as WCAG 2.2 defines it."""
 
+    def linear(c: float) -> float:
+        return c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+
     def luminance(color: str) -> float:
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
-                  for c in numbers(color)]  # fmt: skip
-        return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear))
+        red, green, blue = map(linear, numbers(color))
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
     low, high = sorted([luminance(a), luminance(b)])
     return (high + 0.05) / (low + 0.05)
@@ -76,13 +80,15 @@ class Palette:
         return f"var({name})"
 
     def css(self, theme: str) -> str:
-        """Return the variables' values on pages of that theme."""
-        return "".join(
-            f"{name}:{on_page(color, theme, least if theme == 'dark' or name[2] == 't' else 0)};"
-            for name, (color, least) in sorted(self.used.items())
-        )
+        """Return the values of the variables on pages of that theme: ink, paper, and all others."""
+        values = {"--ink": INK[theme], "--paper": PAPER[theme]}
+        for name, (color, least) in sorted(self.used.items()):
+            as_it_is = theme == "light" and name.startswith("--c")
+            values[name] = on_page(color, theme, 0 if as_it_is else least)
+        return "".join(f"{name}:{value};" for name, value in values.items())
 
 
+@settings()
 def inline_svg(figure: Figure, name: str, alternative: str, palette: Palette) -> str:
     """Return the figure as an <svg> element, without its title, for which the page has headings.
 
@@ -115,33 +121,45 @@ def inline_svg(figure: Figure, name: str, alternative: str, palette: Palette) ->
 
 
 def _clean(element, name: str, used: set[str], palette: Palette | None) -> None:
-    """Shorten numbers, make ids unique, and replace colours, in an element and all inside it."""
+    """Make ids unique, shorten numbers, and replace colours, in an element and all inside it.
+
+    palette is None on a coloured table, which keeps its colours.
+    """
     own = element.attrib
     identity = own.pop("id", "")
-    if identity.startswith(("QuadMesh", ON_COLOUR)):
-        palette = None
     if identity in used:
         own["id"] = f"{name}-{identity}"
     if XLINK in own:  # an element of this figure, or the data of an image
         own["href"] = re.sub("^#", f"#{name}-", own.pop(XLINK))
-    for key, value in own.items():
-        if key == "clip-path":
-            own[key] = value.replace("#", f"#{name}-")
-        elif key in ("d", "x", "y", "points", "transform", "width", "height"):
-            value = re.sub(r"-?\d+\.\d+", lambda number: f"{float(number[0]):.2f}", value)
-            own[key] = " ".join(value.replace(".00", "").split())
+    if "clip-path" in own:
+        own["clip-path"] = own["clip-path"].replace("#", f"#{name}-")
+    for key in own.keys() & {"d", "x", "y", "points", "transform", "width", "height"}:
+        own[key] = _shortened(own[key])
+    if identity.startswith(("QuadMesh", ON_COLOUR)):
+        palette = None
     is_text = element.tag.endswith("}text")
-    if is_text:  # one name for its long list of fonts
-        own["style"] = re.sub(r"(font:.*?[\d.]+px) [^;]*", r"\1 var(--figure-font)", own["style"])
-    if is_text and not palette and "fill:" not in own["style"]:
-        own["style"] += "; fill: #000"
-    if palette and "style" in own:
-        variable = palette.text if is_text else palette.shape
-        own["style"] = re.sub(r"#[0-9a-f]{6}\b", lambda c: variable(c[0]), own["style"])
     if "style" in own:
-        own["style"] = own["style"].replace(": ", ":").replace("; ", ";")
+        own["style"] = _style(own["style"], is_text, palette)
     if not is_text and not (element.text or "").strip():
         element.text = None
     element.tail = None
     for child in element:
         _clean(child, name, used, palette)
+
+
+def _shortened(numbers: str) -> str:
+    """Return a list of numbers with two decimals at most."""
+    rounded = re.sub(r"-?\d+\.\d+", lambda number: f"{float(number[0]):.2f}", numbers)
+    return " ".join(rounded.replace(".00", "").split())
+
+
+def _style(style: str, is_text: bool, palette: Palette | None) -> str:
+    """Return CSS with variables in place of colours, and of matplotlib's long list of fonts."""
+    if is_text:
+        style = re.sub(r"(font:.*?[\d.]+px) [^;]*", r"\1 var(--figure-font)", style)
+    if is_text and not palette and "fill:" not in style:
+        style += "; fill: #000"
+    if palette:
+        variable = palette.text if is_text else palette.shape
+        style = re.sub(r"#[0-9a-f]{6}\b", lambda color: variable(color[0]), style)
+    return style.replace(": ", ":").replace("; ", ";")

@@ -1,30 +1,49 @@
-"""The files of a sweep: OUT/<run id>/training_log.json and summary.json, and OUT/summary.csv.
+"""What a sweep comes to, and its files.
+
+    OUT/<run id>/training_log.json   all that was recorded of one run, sealed by a SHA-256
+    OUT/<run id>/summary.json        the few numbers that sum it up
+    OUT/<run id>/checkpoint.npz      a run that has not finished yet
+    OUT/sweep.json                   the latest command in OUT, and the runs that it made
+    OUT/summary.csv                  one row for each run in OUT
 
 Every file is written under a temporary name and then renamed, so that none is ever half-written.
 """
 
-import base64
 import contextlib
 import csv
 import io
 import itertools
 import json
-import math
 import os
-from dataclasses import asdict
+from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
-from nnlite import ACTIVATIONS, Config, Dataset
+from nnlite import Config, Dataset
 from nnlite.backend import Device
 from nnlite.files import write_text
-from nnlite.training.diagnostics import BINS, MOST_WRONG
-from nnlite.training.logs import identity, new_log, summarize
-from nnlite.training.loop import PROBE_ROWS
+from nnlite.training.logs import identity, new_log, summarize, verify
+from words import plural
 
 LOG = "training_log.json"
 CHECKPOINT = "checkpoint.npz"
 SWEEP = "sweep.json"
-GRADIENT_METRICS = ("mean_abs", "std", "pct_zero", "norm")
+
+
+class Outcome(NamedTuple):
+    """What training came to: the logs of finished runs, and why others have none."""
+
+    logs: list[dict]
+    missing: dict[str, str]  # run id -> reason
+    interrupted: bool
+
+    @property
+    def complete(self) -> bool:
+        """Has every run finished?"""
+        return not (self.missing or self.interrupted)
+
+
+# One run
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -71,186 +90,21 @@ def same_run(wanted: dict, out: Path) -> dict | None:
 
 
 def read_log(path: Path) -> dict:
-    """Return a training log; ValueError if it cannot be read."""
+    """Return a training log; ValueError unless it is as it was written, and of its folder's run."""
     try:
         log = json.loads(path.read_text(encoding="utf-8"))
-        check_log(log, path.parent.name)
-        summarize(log)
+        verify(log)
+        if not Config(**log["config"]).run_id == log["experiment_id"] == path.parent.name:
+            raise ValueError(f"it is of the run {log['experiment_id']!r:.99}")
         return log
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError, OSError) as error:
         raise ValueError(
-            f"{path} is not a readable training log ({type(error).__name__}: {error!s:.200}): "
-            "delete its folder, and run that cell again"
+            f"{path} is not a readable training log ({error!s:.200}): "
+            "delete its folder, and run the same command again"
         ) from None
 
 
-def check_log(log: dict, folder: str) -> None:
-    """Raise some exception unless the log is complete, as `train` makes it, and of this folder.
-
-    So nobody after this has to check: numbers are finite, None stands only where a run has
-    diverged, and counts add up.
-    """
-    version = log["versions"]["nnlite"]
-    if version.startswith("0.1."):
-        raise ValueError(f"nnlite {version} made it, which measured less than is shown now")
-    config, diverged = Config(**log["config"]), log["diverged"]
-    if not config.run_id == log["experiment_id"] == folder:  # where its figures are drawn
-        raise ValueError(f"it is of the run {log['experiment_id']!r:.99}")
-    check_shape(log, shape_of_log(log, config), "log")
-
-    epochs = len(log["epoch"])
-    require(epochs == (diverged["epoch"] if diverged else config.epochs), "epoch")
-    require(log["epoch"] == list(range(1, epochs + 1)), "epoch")
-    require(not diverged or 1 <= diverged["step"] <= log["steps_per_epoch"], "diverged")
-    validations = zip(log["val_confusion"], log["val_accuracy"])
-    samples = {count_samples(*validation) for validation in validations if None not in validation}
-    require(len(samples) <= 1, "val_confusion")
-
-    widths = [*config.hidden, len(log["dataset"]["classes"])]
-    require(widths[-1] > 0, "classes")
-    for histograms in log["histograms"].values():
-        for name, h in histograms.items():
-            values = min(PROBE_ROWS, *samples) * widths[int(name.strip("fcat")) - 1]
-            require(h["low"] < h["high"] and sum(h["counts"]) == values, f"{name}'s histogram")
-
-    if not diverged:
-        matrix, wrong = log["test_confusion"], log["most_wrong"]
-        tested = count_samples(matrix, log["test_accuracy"])
-        mistakes = tested - sum(row[i] for i, row in enumerate(matrix))
-        probabilities = [1, *(w["probability"] for w in wrong), 0]
-        images = [base64.b64decode(w["image"], validate=True) for w in wrong]
-        require(
-            len(wrong) == min(MOST_WRONG, mistakes) == len({w["row"] for w in wrong})
-            and all(w["row"] < tested for w in wrong)
-            and all(w["label"] != w["predicted"] for w in wrong)
-            and all(matrix[w["label"]][w["predicted"]] > 0 for w in wrong)
-            and probabilities == sorted(probabilities, reverse=True)
-            and all(0 < len(image) == len(images[0]) for image in images),
-            "most_wrong",
-        )
-
-
-def count_samples(confusion: list[list[int]], accuracy: float) -> int:
-    """Return how many samples a confusion matrix counts; it has to agree with the accuracy."""
-    N, correct = sum(map(sum, confusion)), sum(row[i] for i, row in enumerate(confusion))
-    require(N > 0 and abs(accuracy - 100 * correct / N) < 1e-9, "a confusion matrix")
-    return N
-
-
-def require(fits: bool, what: str) -> None:
-    if not fits:
-        raise ValueError(f"{what} does not fit the rest")
-
-
-def shape_of_log(log: dict, config: Config) -> dict:
-    """Return a log as `train` makes it, but in place of each value a function that recognizes one.
-
-    Read from `log` are its length, how many classes there are, and whether the run has diverged.
-    """
-    diverged, epochs, C = log["diverged"], len(log["epoch"]), len(log["dataset"]["classes"])
-    linears = [f"fc{i + 1}" for i in range(len(config.hidden) + 1)]
-    layers = [name for fc in linears for name in (fc, fc.replace("fc", "act"))][:-1]
-    parameters = [f"{fc}.{kind}" for fc in linears for kind in ("weight", "bias")]
-    of_activation = ["gradient_norm", "dead"]
-    if ACTIVATIONS[config.activation].bounds:
-        of_activation.append("saturated")
-    metrics = {name: of_activation if "act" in name else ["gradient_norm"] for name in layers}
-
-    def each_epoch(kind: object) -> list:
-        return [kind] * (epochs - 1) + [nothing if diverged else kind]
-
-    def gradient_stats(kind: object) -> dict:
-        return {name: dict.fromkeys(GRADIENT_METRICS, kind) for name in parameters}
-
-    def probe(kind: object) -> dict:
-        return {name: dict.fromkeys(metrics[name], kind) for name in layers}
-
-    def histograms(measured: bool) -> dict:
-        one = {"low": number, "high": number, "counts": [count] * BINS}
-        return dict.fromkeys(layers, one) if measured else {}
-
-    confusion = [[count] * C] * C
-    mistake = dict.fromkeys(("row", "label", "predicted"), count)
-    mistake |= {"probability": number, "image": text}
-    texts = dict.fromkeys(("name", "checksum", "source"), text)
-    versions = ("nnlite", "python", "numpy", "cupy")[: 4 if "cupy" in log["versions"] else 3]
-    in_the_end = nothing if diverged else number
-    return {
-        "experiment_id": text,
-        "config": dict.fromkeys(asdict(config), anything) | {"learning_rate": decimal},
-        "dataset": texts | {"classes": [text] * C, "note": text},
-        "device": text,
-        "versions": dict.fromkeys(versions, text),
-        "stack": count,
-        "steps_per_epoch": count,
-        "initial": {"gradient_stats": gradient_stats(number), "probe": probe(number)},
-        "diverged": {"epoch": count, "step": count} if diverged else nothing,
-        "epoch": [count] * epochs,
-        "train_loss": each_epoch(number)[:-1] + [number_or_nothing if diverged else number],
-        "val_loss": each_epoch(number),
-        "val_accuracy": each_epoch(number),
-        "val_confusion": each_epoch(confusion),
-        "learning_rate": [decimal] * epochs,
-        "epoch_time": [number] * epochs,
-        "gradient_stats": gradient_stats(each_epoch(number)),
-        "update_ratio": dict.fromkeys(linears, each_epoch(number)),
-        "probe": probe(each_epoch(number)),
-        "histograms": {
-            "first": histograms(not diverged or epochs > 1),
-            "last": histograms(not diverged),
-        },
-        "test_loss": in_the_end,
-        "test_accuracy": in_the_end,
-        "test_confusion": nothing if diverged else confusion,
-        "most_wrong": [] if diverged else [mistake] * len(log["most_wrong"]),
-    }
-
-
-def check_shape(value: object, shape: object, place: str) -> None:
-    """Raise ValueError unless value is made like shape, and its functions accept the leaves.
-
-    Dicts have the same keys in the same order (figures draw layers in that order), lists are
-    equally long.
-    """
-    if isinstance(shape, dict):
-        fits, parts = type(value) is dict and list(value) == list(shape), shape
-    elif isinstance(shape, list):
-        fits, parts = type(value) is list and len(value) == len(shape), range(len(shape))
-    else:
-        fits, parts = shape(value), ()
-    if not fits:
-        raise ValueError(f"{place} is {value!r:.60}")
-    for part in parts:
-        check_shape(value[part], shape[part], f"{place}/{part}")
-
-
-def number(value: object) -> bool:
-    """Can float32 numbers have this norm?"""
-    return type(value) in (int, float) and abs(value) < 1e45
-
-
-def decimal(value: object) -> bool:
-    return type(value) is float and math.isfinite(value)
-
-
-def count(value: object) -> bool:
-    return type(value) is int and value >= 0
-
-
-def text(value: object) -> bool:
-    return isinstance(value, str) and value.encode(errors="replace").decode() == value
-
-
-def nothing(value: object) -> bool:
-    return value is None
-
-
-def number_or_nothing(value: object) -> bool:
-    return number(value) or nothing(value)
-
-
-def anything(value: object) -> bool:
-    return True
+# All runs in OUT
 
 
 def load_logs(out: Path) -> list[dict]:
@@ -265,8 +119,35 @@ def load_logs(out: Path) -> list[dict]:
     return logs
 
 
+def load(out: Path) -> tuple[list[dict], dict]:
+    """Return the logs of the sweep in OUT, and the content of sweep.json.
+
+    They are the logs of the runs that sweep.json names; all that are comparable if it names none.
+    Raises ValueError as load_logs and read_sweep do.
+    """
+    logs, about = load_logs(out), read_sweep(out)
+    named = [log for log in logs if log["experiment_id"] in about["runs"]]
+    return comparable(named or logs), about
+
+
+def comparable(logs: list[dict]) -> list[dict]:
+    """Return the logs that share data and number of epochs with the largest group of them.
+
+    A directory may hold runs of several sweeps; digits must not be compared with fashion.
+    """
+
+    def setting(log: dict) -> tuple:
+        return log["dataset"]["checksum"], log["dataset"]["name"], log["config"]["epochs"]
+
+    groups = Counter(map(setting, logs)).most_common()
+    for (_, name, epochs), count in groups[1:]:
+        length = plural(epochs, "epoch")
+        print(f"left out, as most have other data or epochs: {count} of {name}, {length}")
+    return [log for log in logs if setting(log) == groups[0][0]]
+
+
 def read_sweep(out: Path) -> dict:
-    """Return OUT/sweep.json, what the latest command there was, and which runs it made.
+    """Return OUT/sweep.json: {"study", "command", "tune_seeds", "runs"}.
 
     Without such a file it says nothing. Raises ValueError if it is damaged.
     """
@@ -274,21 +155,21 @@ def read_sweep(out: Path) -> dict:
     if not path.exists():
         return {"study": None, "command": "", "tune_seeds": [], "runs": []}
     try:
-        sweep = json.loads(path.read_text(encoding="utf-8"))
-        texts = [sweep["study"] or "", sweep["command"], *sweep["runs"]]
+        about = json.loads(path.read_text(encoding="utf-8"))
+        texts = [about["study"] or "", about["command"], *about["runs"]]
         "".join(texts).encode()  # raises if one is no text
-        if not all(type(seed) is int for seed in sweep["tune_seeds"]):
+        if not all(type(seed) is int for seed in about["tune_seeds"]):
             raise ValueError("tune_seeds")
     except (ValueError, LookupError, TypeError, RecursionError, OSError) as error:
         raise ValueError(
             f"{path} cannot be read ({type(error).__name__}: {error!s:.200}): delete it"
         ) from None
-    return sweep
+    return about
 
 
-def write_summary_csv(logs: list[dict], out: Path) -> None:
-    """Write OUT/summary.csv, one row a run."""
-    rows = [summarize(log) for log in logs]
+def write_summary_csv(out: Path) -> None:
+    """Write OUT/summary.csv: a row for every run in OUT, even those of other commands."""
+    rows = [summarize(log) for log in load_logs(out)]
     for row in rows:
         if row["diverged"]:
             row["diverged"] = "epoch {epoch} step {step}".format(**row["diverged"])
@@ -298,3 +179,20 @@ def write_summary_csv(logs: list[dict], out: Path) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_text(out / "summary.csv", text.getvalue())
+
+
+def summary_table(summaries: list[dict]) -> str:
+    """Return the table that ends the output, one line a run."""
+    width = max(len(s["experiment_id"]) for s in summaries)
+    head = f"{'run':<{width}}  final loss  best val acc  test acc  s/epoch"
+    lines = [head, "-" * len(head)]
+    for s in summaries:
+        if s["diverged"]:
+            numbers = "diverged in epoch {epoch}, step {step}".format(**s["diverged"])
+        else:
+            numbers = (
+                f"{s['final_loss']:10.4f}  {s['best_val_accuracy']:10.2f} %"
+                f"  {s['test_accuracy']:6.2f} %  {s['avg_epoch_time']:7.2f}"
+            )
+        lines.append(f"{s['experiment_id']:<{width}}  {numbers}")
+    return "\n".join(lines)

@@ -1,7 +1,7 @@
-"""Studies: questions with the command-line flags that answer them, and how a rate is tuned.
+"""Studies: questions, each with the flags of the command line that answer it.
 
-A study changes one variable, or holds two against each other, with the same five seeds for every
-cell; its flags are ordinary ones that anyone could type.
+A study changes one variable, or compares two with each other, with the same five seeds for every
+cell. Its flags are ordinary ones that anyone could type.
 """
 
 import math
@@ -34,7 +34,7 @@ class Study:
 
     @property
     def runs(self) -> int:
-        """Number of runs; of a tuning without extensions, and with no tuned rate customary."""
+        """The number of runs; of a tuning, if all best rates are other than usual, and inside."""
         cells = math.prod(max(1, len(self.values(axis))) for axis in AXES if axis != "seed")
         seeds, tuning = (len(self.values(flag)) for flag in ("seed", "tune-seed"))
         return cells * (FIRST_RATES * tuning + 2 * seeds if tuning else seeds)
@@ -50,7 +50,7 @@ STUDIES = {
         f"--activation {' '.join(ACTIVATIONS)} --optimizer adam --epochs 30",
     ),
     "optimizers": study(
-        "Which optimizer learns best, each at its customary learning rate?",
+        "Which optimizer learns best, each at its usual learning rate?",
         f"--activation relu --optimizer {' '.join(OPTIMIZERS)} --epochs 30",
     ),
     "schedulers": study(
@@ -72,10 +72,6 @@ STUDIES = {
         "--activation relu --optimizer sgd --batch-size 1 8 32 128 512 --epochs 5",
     ),
 }
-
-
-def plural(n: int, word: str) -> str:
-    return f"{n:,} {word}{'' if n == 1 else 's'}"
 
 
 def listing() -> str:

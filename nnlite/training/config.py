@@ -1,5 +1,6 @@
 """What defines a run: Config."""
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from ..seeding import streams
 class Config:
     """Everything that decides the outcome of a run, apart from the data.
 
-    The defaults are the lab sheet's. learning_rate None takes the optimizer's customary rate.
+    The defaults are the original sheet's. learning_rate None means the optimizer's usual rate.
     Raises ValueError, with one sentence, for anything out of range.
     """
 
@@ -38,27 +39,27 @@ class Config:
         rate = optimizer.default_learning_rate if self.learning_rate is None else self.learning_rate
         if not isinstance(rate, Real) or not (math.isfinite(rate) and rate > 0):
             raise ValueError(f"learning_rate is {rate!r}: it must be a number above 0")
-        for name in ("epochs", "batch_size"):
-            if not is_count(getattr(self, name)):
-                value = getattr(self, name)
+        for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
+            if not is_count(value):
                 raise ValueError(f"{name} is {value!r}: it must be an integer above 0")
         if not (isinstance(self.hidden, Iterable) and all(map(is_count, self.hidden))):
             raise ValueError(f"hidden is {self.hidden!r}: give a list of integers above 0")
         streams(self.seed)  # raises ValueError for a bad seed
-        # Python's own numbers, as JSON knows no others; the dataclass is frozen to everyone else.
-        for name, value in (
-            ("learning_rate", float(rate)),
-            ("hidden", tuple(map(int, self.hidden))),
-            *((name, int(getattr(self, name))) for name in ("seed", "epochs", "batch_size")),
-        ):
-            object.__setattr__(self, name, value)
+        # JSON knows Python's own numbers only, so NumPy's are converted. The dataclass is frozen;
+        # this is how it sets its own fields.
+        set_field = functools.partial(object.__setattr__, self)
+        set_field("learning_rate", float(rate))
+        set_field("seed", int(self.seed))
+        set_field("epochs", int(self.epochs))
+        set_field("batch_size", int(self.batch_size))
+        set_field("hidden", tuple(map(int, self.hidden)))
 
     @property
     def run_id(self) -> str:
-        """Name of the run, and of its directory, such as relu_adam_none_lr0.001_seed42.
+        """Name of the run, and of its folder, such as relu_adam_none_lr0.001_seed42.
 
-        Batch size, initialization and hidden layers are part of it where they are not the lab
-        sheet's: relu_adam_none_lr0.001_batch32_init-he_hidden128x5_seed42 has 5 layers of 128.
+        Batch size, initialization and hidden layers are part of it if they are not the defaults:
+        relu_adam_none_lr0.001_batch32_init-he_hidden128x5_seed42 has 5 layers of 128.
         """
         parts = [self.activation, self.optimizer, self.scheduler]
         parts += [f"lr{repr(self.learning_rate).removesuffix('.0')}"]

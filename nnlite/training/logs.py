@@ -1,12 +1,48 @@
-"""The log of a run: what is recorded, epoch by epoch, and the summary in the end.
+"""The log of a run: what is recorded epoch by epoch, its summary, and its checksum.
 
-A log is made of dicts, lists, numbers and texts only, so that it can be saved as JSON. What could
-not be measured, as the network diverged, is None.
+A log consists of dicts, lists, numbers and texts only, so it can be saved as JSON. E is the number
+of epochs that were run, C the number of classes. What could not be measured because the network
+diverged is None. Accuracies and shares are in percent, losses in nats (natural logarithms).
+
+    experiment_id     name of the run, see Config.run_id
+    config            its Config: activation, optimizer, learning_rate, scheduler, seed, epochs,
+                      batch_size, init, hidden
+    dataset           name, checksum (MD5), source, the names of the classes, and a note, which is
+                      "" unless this is not the data that was wanted
+    device            what computed it
+    versions          of nnlite, python, numpy, and cupy if it was used
+    stack             how many runs were trained side by side, this one included
+    steps_per_epoch   optimizer steps in an epoch
+    initial           before the first step: gradient_stats and probe as below, but each measure is
+                      one number; both on the probe images
+    diverged          {"epoch", "step"}, counted from 1, of the first loss that was not finite, else
+                      None; if the losses are finite but what is measured after the epoch is not,
+                      the step is the epoch's last
+    epoch             [1, ..., E]
+    train_loss        [E] mean loss of the epoch's batches, each measured before its step
+    val_loss          [E] mean loss on the validation images
+    val_accuracy      [E] accuracy on them
+    val_confusion     [E][C][C] how many images of class i (row) were taken for class j (column)
+    learning_rate     [E] the rate used in the epoch
+    epoch_time        [E] seconds; for a stack the time of all divided by the number of runs
+    gradient_stats    {"fc1.weight": {measure: [E]}, ...} of the gradient of each parameter on one
+                      more training batch, see diagnostics.gradient_statistics
+    update_ratio      {"fc1": [E], ...} how far the epoch's last step moved each weight, relative to
+                      its size, see diagnostics.update_ratios
+    probe             {"fc1": {measure: [E]}, "act1": ...} of each layer on up to 1000 validation
+                      images, always the same, see diagnostics.probe_statistics
+    histograms        {"first": {"fc1": {"low", "high", "counts"}, ...}, "last": ...} after the
+                      first and the last epoch, on the probe images; {} if there is none
+    test_loss, test_accuracy, test_confusion    as for validation, once, after the last epoch
+    most_wrong        up to 16 test images, see diagnostics.most_wrong
+    sha256            checksum of all the above, once the run is finished, see `seal`
 """
 
+import hashlib
+import json
 import math
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from types import ModuleType
 
@@ -17,9 +53,14 @@ from ..backend import Device, array_module, to_host
 from ..datasets import Dataset
 from .config import Config, hidden_name
 
+__all__ = [
+    "append", "append_epoch", "checksum", "identity", "leaves", "like", "nested_map", "new_log",
+    "seal", "summarize", "to_host_together", "verify",
+]  # fmt: skip
+
 
 def new_log(config: Config, data: Dataset, device: Device, stack: int) -> dict:
-    """Return the log of a run that has not begun: the lab sheet's keys, and what we add."""
+    """Return the log of a run that has not begun, with all its keys but sha256."""
     versions = {"nnlite": __version__, "python": platform.python_version(), "numpy": np.__version__}
     if device.xp is not np:
         versions["cupy"] = device.xp.__version__
@@ -54,32 +95,45 @@ def new_log(config: Config, data: Dataset, device: Device, stack: int) -> dict:
 
 
 def identity(log: dict) -> dict:
-    """Return what decides the outcome of a run: two runs with the same identity are the same."""
+    """Return what decides the outcome of a run: runs with equal identities give equal numbers."""
     dataset = {key: log["dataset"][key] for key in ("name", "checksum")}
     return {"config": log["config"], "dataset": dataset, "nnlite": log["versions"]["nnlite"]}
 
 
+# Growing
+
+
 def append_epoch(
-    log: dict, learning_rate: float, losses: np.ndarray, record: dict, seconds: float
+    log: dict,
+    learning_rate: float,
+    losses: np.ndarray,
+    measured: dict,
+    histograms: dict,
+    seconds: float,
 ) -> None:
-    """Add one epoch to a run's log; mark it as diverged if a loss or gradient is not finite."""
+    """Add one epoch to a run's log, or mark it as diverged if a loss or measure is not finite.
+
+    losses are those of the epoch's batches; measured is what is appended under its own names;
+    histograms may have the keys "first" and "last".
+    """
     log["epoch"].append(len(log["epoch"]) + 1)
     log["learning_rate"].append(learning_rate)
     log["epoch_time"].append(seconds)
     bad_steps = np.flatnonzero(~np.isfinite(losses))
     if len(bad_steps):
         log["diverged"] = {"epoch": log["epoch"][-1], "step": int(bad_steps[0]) + 1}
-    elif None in leaves(record):  # it was the last step that went too far
+    elif None in leaves(measured):  # it was the last step that went too far
         log["diverged"] = {"epoch": log["epoch"][-1], "step": len(losses)}
     if log["diverged"]:
-        record = nested_map(lambda _: None, record)
+        measured, histograms = nested_map(lambda _: None, measured), {}
     log["train_loss"].append(None if len(bad_steps) else float(losses.mean(dtype="float64")))
-    append(log, record)
+    append(log, measured)
+    log["histograms"] |= histograms
 
 
-def append(history: dict, record: dict) -> None:
-    """Append each number of nested dicts to the list of its name in dicts nested alike."""
-    for name, value in record.items():
+def append(history: dict, measured: dict) -> None:
+    """Append each leaf of nested dicts to a list in the same place of `history`."""
+    for name, value in measured.items():
         if isinstance(value, dict):
             append(history.setdefault(name, {}), value)
         else:
@@ -100,34 +154,42 @@ def leaves(tree: dict) -> list:
     return found
 
 
+def like(tree: dict, values: Iterable) -> dict:
+    """Return nested dicts like `tree` with these values as leaves, in order."""
+    values = iter(values)
+    return nested_map(lambda _: next(values), tree)
+
+
 def to_host_together(tree: dict, runs: int) -> list[dict]:
-    """Copy nested dicts of numbers and of matrices of counts to the host; return one tree per run.
+    """Copy nested dicts of numbers and of matrices of counts to the host; return one for each run.
 
-    In one copy instead of fifty, because each copy from a GPU waits for all work before it. Numbers
-    that are not finite become None, which JSON can hold.
+    One copy instead of fifty, because each copy from a GPU waits for it. Numbers that are not
+    finite become None, which JSON can hold.
     """
-    measured = leaves(tree)
-    xp: ModuleType = array_module(measured[0])
-    columns = [leaf.reshape(runs, -1).astype("float64") for leaf in measured]
-    values = to_host(xp.concatenate(columns, axis=1))
+    arrays = leaves(tree)
+    xp: ModuleType = array_module(arrays[0])
+    columns = [array.reshape(runs, -1).astype("float64") for array in arrays]
+    table = to_host(xp.concatenate(columns, axis=1))  # one row for each run
+    ends = np.cumsum([column.shape[1] for column in columns])
+    shapes = [array.shape if runs == 1 else array.shape[1:] for array in arrays]
 
-    def tree_of(k: int) -> dict:
-        row = iter(values[k])  # nested_map meets the leaves in the order in which they were joined
+    def python_values(row: np.ndarray) -> list:
+        """Numbers as float or None, matrices as lists of lists of int."""
+        parts = zip(np.split(row, ends[:-1]), shapes)
+        return [
+            part.reshape(shape).astype(int).tolist() if shape
+            else float(part[0]) if math.isfinite(part[0]) else None
+            for part, shape in parts
+        ]  # fmt: skip
 
-        def take(leaf):
-            shape = leaf.shape if runs == 1 else leaf.shape[1:]
-            if not shape:
-                number = next(row)
-                return float(number) if math.isfinite(number) else None
-            return np.reshape([int(next(row)) for _ in range(math.prod(shape))], shape).tolist()
+    return [like(tree, python_values(row)) for row in table]
 
-        return nested_map(take, tree)
 
-    return [tree_of(k) for k in range(runs)]
+# The summary
 
 
 def summarize(log: dict) -> dict:
-    """Return the lab sheet's summary of a run, and what we add; None where there is no such number.
+    """Return the original sheet's summary of a run, and more; None where there is no such number.
 
     Three of its measures:
 
@@ -139,6 +201,10 @@ def summarize(log: dict) -> dict:
     diverged = log["diverged"]
     measured = [a for a in accuracies if a is not None]
     best = max(measured, default=None)
+    best_epoch = to_90pct = None
+    if best is not None:
+        best_epoch = accuracies.index(best) + 1
+        to_90pct = next(epoch for epoch, a in enumerate(measured, start=1) if a >= 0.9 * best)
     early = [
         value
         for name in ("fc1.weight", "fc2.weight")
@@ -156,9 +222,8 @@ def summarize(log: dict) -> dict:
         "final_loss": losses[-1],
         "final_val_loss": log["val_loss"][-1],
         "best_val_accuracy": best,
-        "best_epoch": None if best is None else accuracies.index(best) + 1,
-        "epoch_to_90pct_best": None if best is None else
-        next(e for e, a in enumerate(measured, start=1) if a >= 0.9 * best),
+        "best_epoch": best_epoch,
+        "epoch_to_90pct_best": to_90pct,
         "test_accuracy": log["test_accuracy"],
         "mean_gradient_early_layers": float(np.mean(early)) if early else None,
         "training_stability_score": None if diverged else float(1 / (1 + np.var(losses))),
@@ -166,4 +231,38 @@ def summarize(log: dict) -> dict:
         "dataset": log["dataset"]["name"],
         "device": log["device"],
         "versions": log["versions"],
-    }  # fmt: skip
+    }
+
+
+# The checksum
+
+
+def seal(log: dict) -> None:
+    """Set log["sha256"], the checksum of everything else in the log, in its order.
+
+    Raises ValueError if the log holds a number that is not finite.
+    """
+    log["sha256"] = checksum(log)
+
+
+def verify(log: dict) -> None:
+    """Raise ValueError unless the log is as `seal` left it, a round trip through JSON apart."""
+    if not isinstance(log, dict) or not isinstance(log.get("versions"), dict):
+        raise ValueError("this is not the log of a training")
+    if "sha256" not in log:
+        version = str(log["versions"].get("nnlite"))
+        if version.startswith(("0.0.", "0.1.", "0.2.")):
+            raise ValueError(f"nnlite {version:.20} made it, which gave its logs no checksum yet")
+        raise ValueError("it has no checksum (sha256), so its training was not finished")
+    try:
+        fits = log["sha256"] == checksum(log)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"it holds what no log can hold ({error!s:.100})") from None
+    if not fits:
+        raise ValueError("its content does not match its checksum (sha256): it has been changed")
+
+
+def checksum(log: dict) -> str:
+    """Return the SHA-256 of the log without its sha256, in hex."""
+    content = {key: value for key, value in log.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(content, allow_nan=False).encode()).hexdigest()

@@ -1,10 +1,12 @@
-"""One run of the lab: train epoch by epoch, and log everything that can be observed.
+"""The training loop, and around it one run of the lab: train, measure, record.
 
-`train` takes a list of configurations. Usually it has one; several that differ only in seed and
-learning rate train side by side as one stack (see MLP), each with its own log.
+Read from top to bottom. `train_epoch` is the training loop, `evaluate` says how good a network is,
+and a `Training` repeats both, epoch by epoch, and writes everything down that can be observed.
+
+Several configurations that differ only in seed and learning rate can train side by side as one
+stack (see MLP), each with its own log. Then arrays have one more axis in front, `...`.
 """
 
-import json
 import math
 import os
 import time
@@ -15,12 +17,12 @@ import numpy as np
 
 from ..backend import Array, Device, array_module, select_device, to_host, use
 from ..datasets import Dataset
-from ..files import read_arrays, write_arrays
 from ..losses import SoftmaxCrossEntropy
 from ..network import MLP
 from ..optimizers import OPTIMIZERS, Optimizer
 from ..schedulers import SCHEDULERS
 from ..seeding import streams
+from . import checkpoint
 from .config import Config
 from .diagnostics import (
     confusion_matrix,
@@ -31,19 +33,11 @@ from .diagnostics import (
     update_ratios,
     weights,
 )
-from .logs import append_epoch, identity, new_log, to_host_together
+from .logs import append_epoch, new_log, seal, to_host_together
 
 VALIDATION_SHARE = 0.1
-EVALUATION_ROWS = 1000  # rows per forward pass outside training: fits in the cache
-PROBE_ROWS = 1000  # of the validation set, always the same, on which the layers are looked at
-
-
-def scaled(images: Array, dtype: np.dtype) -> Array:
-    """Return uint8 pixels 0..255 as numbers from -1 to 1."""
-    x = images.astype(dtype)
-    x *= 2 / 255
-    x -= 1
-    return x
+EVALUATION_ROWS = 1000  # rows per forward pass outside training: they fit in the cache
+PROBE_ROWS = 1000  # how many validation images, always the same ones, the layers are watched on
 
 
 def train_epoch(
@@ -55,7 +49,7 @@ def train_epoch(
     order: Array,
     batch_size: int,
 ) -> Array:
-    """Train on each sample once, in the given order; return the loss of every batch, (..., steps).
+    """Train on each sample once, in the given order; return the loss of each batch, (..., steps).
 
     order is (..., N): row numbers of images and labels. The last batch may be shorter.
     """
@@ -93,13 +87,22 @@ def evaluate(
     return measured, logits
 
 
+def scaled(images: Array, dtype: np.dtype) -> Array:
+    """Return uint8 pixels 0..255 as numbers from -1 to 1."""
+    x = images.astype(dtype)
+    x *= 2 / 255
+    x -= 1
+    return x
+
+
 class Training:
-    """A stack of networks in training: `run_epoch` again and again until `done`, then `finish`.
+    """One network in training, or a stack of them: `run_epoch` until `done`, then `finish`.
 
-    `logs` has the log of each. A run whose loss or gradient is no longer finite has diverged: its
-    log ends there, says so under "diverged", and has None for what could not be measured.
+    `logs` has the log of each run (logs.py explains it). A run whose loss or gradient is no longer
+    finite has diverged: its log ends there, says so under "diverged", and has None for what could
+    not be measured.
 
-    Raises ValueError when the configurations differ in more than seed and learning rate.
+    Raises ValueError if the configurations differ in more than seed and learning rate.
     """
 
     def __init__(self, configs: Sequence[Config], data: Dataset, device: Device):
@@ -111,12 +114,12 @@ class Training:
         self.config, self.runs, self.data = config, len(configs), data
         self.device, self.xp = device, device.xp
 
-        # The same seed gives the same split, weights, batches and probe batches in every run.
+        # The same seed gives the same split, weights, batches and probe images in every run.
         self.random = [streams(c.seed) for c in configs]
-        shuffled = [r["split"].permutation(len(data.x_train)) for r in self.random]
+        shuffled = [run["split"].permutation(len(data.x_train)) for run in self.random]
         n_train = int((1 - VALIDATION_SHARE) * len(data.x_train))
         self.train_rows = [rows[:n_train] for rows in shuffled]
-        self.validation_rows = self.per_run([rows[n_train:] for rows in shuffled])
+        self.validation_rows = self.on_device([rows[n_train:] for rows in shuffled])
         self.probe_rows = self.validation_rows[..., :PROBE_ROWS]
         self.images, self.labels = self.xp.asarray(data.x_train), self.xp.asarray(data.y_train)
 
@@ -126,140 +129,91 @@ class Training:
         self.loss = SoftmaxCrossEntropy()
         self.optimizer = OPTIMIZERS[config.optimizer](self.model)
         self.schedules = [SCHEDULERS[c.scheduler](c.learning_rate, c.epochs) for c in configs]
-        self.logs = [new_log(c, data, device, self.runs) for c in configs]
-        steps = math.ceil(n_train / config.batch_size)
-        for log in self.logs:
-            log["steps_per_epoch"] = steps
-        self.epoch = 0  # how many are finished
 
-    def per_run(self, rows: list[np.ndarray]) -> Array:
-        """Rows of each run, on the device: (K, N), or (N,) for a single network."""
-        return self.xp.asarray(np.stack(rows) if self.runs > 1 else rows[0])
+        self.logs = [new_log(c, data, device, self.runs) for c in configs]
+        self.steps = math.ceil(n_train / config.batch_size)  # in each epoch
+        for log in self.logs:
+            log["steps_per_epoch"] = self.steps
+        self.epoch = 0  # how many are finished
 
     @property
     def done(self) -> bool:
         return self.epoch == self.config.epochs or all(log["diverged"] for log in self.logs)
 
     def run_epoch(self) -> None:
-        """Train for one epoch, validate, look at gradients and layers, and log it all."""
+        """Train for one epoch, measure what it has done, and record it all in the logs."""
         if self.epoch == 0:
             self.look_at_start()
         started = time.perf_counter()
         use(self.device)
-        rates = [schedule(self.epoch) for schedule in self.schedules]
-        self.optimizer.learning_rate = rates if self.runs > 1 else rates[0]
-        order = self.per_run(
-            [r["batches"].permutation(n) for r, n in zip(self.random, self.train_rows)]
-        )
-        last_batch = (self.logs[0]["steps_per_epoch"] - 1) * self.config.batch_size
-        # Diverging networks overflow; the losses show it, so NumPy need not warn of it too.
+        # Diverging networks overflow. The losses show it, so NumPy need not warn as well.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            losses = [self.train_on(order[..., :last_batch])]
-            before = weights(self.model)
-            losses += [self.train_on(order[..., last_batch:])]
-            after = weights(self.model)
-            validation, _ = evaluate(
-                self.model, self.loss, self.images, self.labels, self.validation_rows
-            )
-            record = {f"val_{name}": value for name, value in validation.items()}
-            record["update_ratio"] = update_ratios(before, after)
-            self.backpropagate(self.probe_rows)
-            record["probe"] = probe_statistics(self.model)
-            ends = (("first", 0), ("last", self.config.epochs - 1))
-            ends = [end for end, epoch in ends if epoch == self.epoch]
-            counted = histograms(self.model) if ends else []
-            self.backpropagate(self.fresh_batch())
-            record["gradient_stats"] = gradient_statistics(self.model)
-            # The only copies from the device: two for each epoch (and histograms), none within.
-            losses = np.atleast_2d(to_host(self.xp.concatenate(losses, axis=-1)))
-            records = to_host_together(record, self.runs)
+            losses, update_ratio = self.train()
+            measured, counted = self.measure()
+            self.record(losses, measured | {"update_ratio": update_ratio}, counted, started)
         self.epoch += 1
-        seconds = (time.perf_counter() - started) / self.runs
-        for k, log in enumerate(self.logs):
-            if not log["diverged"]:
-                append_epoch(log, rates[k], losses[k], records[k], seconds)
-            if not log["diverged"]:
-                log["histograms"] |= {end: counted[k] for end in ends}
 
-    def train_on(self, order: Array) -> Array:
-        return train_epoch(
-            self.model, self.loss, self.optimizer,
-            self.images, self.labels, order, self.config.batch_size,
-        )  # fmt: skip
+    def train(self) -> tuple[Array, dict[str, Array]]:
+        """Train for an epoch; return each batch's loss, and how far the last step moved weights."""
+        rates = self.learning_rates()
+        self.optimizer.learning_rate = rates if self.runs > 1 else rates[0]
+        order = self.on_device(
+            [run["batches"].permutation(n) for run, n in zip(self.random, self.train_rows)]
+        )
+        # The last batch is trained on apart from the others, because update_ratios compares the
+        # weights before and after one step.
+        last = (self.steps - 1) * self.config.batch_size
+        losses = self.train_on(order[..., :last])
+        before = weights(self.model)
+        last_loss = self.train_on(order[..., last:])
+        update_ratio = update_ratios(before, weights(self.model))
+        return self.xp.concatenate([losses, last_loss], axis=-1), update_ratio
+
+    def measure(self) -> tuple[dict, list[dict]]:
+        """Measure the network as it is after the epoch.
+
+        Returns all measures under their names in the log, and the histograms of each run, which
+        only the first and the last epoch have.
+        """
+        validation, _ = evaluate(
+            self.model, self.loss, self.images, self.labels, self.validation_rows
+        )
+        measured = {f"val_{name}": value for name, value in validation.items()}
+
+        self.backpropagate(self.probe_rows)
+        measured["probe"] = probe_statistics(self.model)
+        epochs = {"first": 0, "last": self.config.epochs - 1}
+        names = [name for name, epoch in epochs.items() if epoch == self.epoch]
+        counted = histograms(self.model) if names else [{}] * self.runs
+
+        # As in the original sheet, gradients are looked at on one more training batch. Those of the
+        # epoch's last batch would not do: it may be shorter, and its step has changed the weights.
+        self.backpropagate(self.fresh_batch())
+        measured["gradient_stats"] = gradient_statistics(self.model)
+        return measured, [dict.fromkeys(names, of_run) for of_run in counted]
+
+    def record(self, losses: Array, measured: dict, counted: list[dict], started: float) -> None:
+        """Add the epoch, which `started` at that time, to the log of each run still going."""
+        # A copy from a GPU waits for it, so there are only these two an epoch (and histograms).
+        losses = np.atleast_2d(to_host(losses))
+        measured = to_host_together(measured, self.runs)
+        seconds = (time.perf_counter() - started) / self.runs
+        for k, (log, rate) in enumerate(zip(self.logs, self.learning_rates())):
+            if not log["diverged"]:
+                append_epoch(log, rate, losses[k], measured[k], counted[k], seconds)
 
     def look_at_start(self) -> None:
-        """Log gradients and layers on the probe set before the first step."""
+        """Record gradients and layers on the probe images before the first step."""
         self.backpropagate(self.probe_rows)
-        statistics = gradient_statistics(self.model), probe_statistics(self.model)
-        record = dict(zip(("gradient_stats", "probe"), statistics))
-        for log, initial in zip(self.logs, to_host_together(record, self.runs)):
+        measured = {
+            "gradient_stats": gradient_statistics(self.model),
+            "probe": probe_statistics(self.model),
+        }
+        for log, initial in zip(self.logs, to_host_together(measured, self.runs)):
             log["initial"] = initial
 
-    def fresh_batch(self) -> Array:
-        """Draw the rows of a training batch, from each seed's own stream."""
-        size = min(self.config.batch_size, len(self.train_rows[0]))
-        draws = [
-            r["probe"].choice(n, size, replace=False) for r, n in zip(self.random, self.train_rows)
-        ]
-        return self.per_run(draws)
-
-    def backpropagate(self, rows: Array) -> None:
-        """Fill in all gradients on the given rows, without a step."""
-        logits = self.model.forward(scaled(self.images.take(rows, axis=0), self.model.dtype))
-        self.loss.forward(logits, self.labels[rows])
-        self.model.backward(self.loss.backward())
-
-    def arrays(self) -> dict[str, Array]:
-        """All numbers that a step changes, by name: the parameters, and the optimizer's state."""
-        arrays = {"theta": self.model.theta}
-        for name in self.optimizer.state:
-            value = getattr(self.optimizer, name)
-            arrays[f"optimizer.{name}"] = np.array(value) if isinstance(value, int) else value
-        return arrays
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Write a checkpoint: all that `resume` needs to go on as if nothing had happened."""
-        about = {
-            "epoch": self.epoch,
-            "random": [{n: g.bit_generator.state for n, g in r.items()} for r in self.random],
-            "logs": self.logs,
-        }
-        arrays = {name: to_host(array) for name, array in self.arrays().items()}
-        write_arrays(path, arrays | {"about": np.array(json.dumps(about))})
-
-    def resume(self, path: str | os.PathLike) -> None:
-        """Go on from the checkpoint that `save` wrote.
-
-        Raises ValueError if it is damaged or of other runs, OSError if it cannot be opened; this
-        Training is of no use then.
-        """
-        arrays = read_arrays(path)
-        try:
-            about = json.loads(str(arrays["about"]))
-            epoch, logs = about["epoch"], about["logs"]
-            for mine, saved in zip(self.logs, logs, strict=True):
-                if (identity(mine), mine["device"]) != (identity(saved), saved["device"]):
-                    raise ValueError("it is of another run")
-            if type(epoch) is not int or epoch != max(len(log["epoch"]) for log in logs):
-                raise ValueError(f"its epoch is {epoch!r}")
-            for name, mine in self.arrays().items():
-                saved = arrays[name]
-                if (saved.shape, saved.dtype) != (mine.shape, mine.dtype):
-                    raise ValueError(f"{name} is {saved.dtype} of shape {saved.shape}")
-            for generators, states in zip(self.random, about["random"], strict=True):
-                for name, generator in generators.items():
-                    generator.bit_generator.state = states[name]
-        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise ValueError(f"{path} is not a checkpoint of this run ({error!s:.200})") from None
-        self.epoch, self.logs = epoch, logs
-        for name, mine in self.arrays().items():
-            if mine.ndim:
-                mine[...] = self.xp.asarray(arrays[name])
-            else:  # a count of steps, which is a Python number
-                setattr(self.optimizer, name.removeprefix("optimizer."), arrays[name].item())
-
     def finish(self) -> list[dict]:
-        """Measure loss and accuracy on the test set, the only time it is used; return the logs."""
+        """Measure the network on the test set, for the only time; seal and return the logs."""
         images, labels = self.xp.asarray(self.data.x_test), self.xp.asarray(self.data.y_test)
         rows = self.xp.arange(len(images))
         with np.errstate(over="ignore", invalid="ignore"):
@@ -270,7 +224,46 @@ class Training:
             if not log["diverged"]:
                 log |= {f"test_{name}": value for name, value in measured.items()}
                 log["most_wrong"] = most_wrong(logits[k], self.data.y_test, self.data.x_test)
+            seal(log)
         return self.logs
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write a checkpoint, from which `resume` can go on."""
+        checkpoint.save(self, path)
+
+    def resume(self, path: str | os.PathLike) -> None:
+        """Go on from a checkpoint. If that raises ValueError, discard this Training."""
+        checkpoint.resume(self, path)
+
+    # The small parts of the above.
+
+    def learning_rates(self) -> list[float]:
+        """The rate of each run in this epoch."""
+        return [schedule(self.epoch) for schedule in self.schedules]
+
+    def train_on(self, order: Array) -> Array:
+        """One `train_epoch` of these rows."""
+        data = (self.images, self.labels, order, self.config.batch_size)
+        return train_epoch(self.model, self.loss, self.optimizer, *data)
+
+    def backpropagate(self, rows: Array) -> None:
+        """Compute all gradients on the given rows, without a step."""
+        logits = self.model.forward(scaled(self.images.take(rows, axis=0), self.model.dtype))
+        self.loss.forward(logits, self.labels[rows])
+        self.model.backward(self.loss.backward())
+
+    def fresh_batch(self) -> Array:
+        """Draw the rows of a training batch, from each seed's own stream."""
+        size = min(self.config.batch_size, len(self.train_rows[0]))
+        draws = [
+            run["probe"].choice(n, size, replace=False)
+            for run, n in zip(self.random, self.train_rows)
+        ]
+        return self.on_device(draws)
+
+    def on_device(self, rows: list[np.ndarray]) -> Array:
+        """Put the rows of each run on the device: (K, N), or (N,) for a single network."""
+        return self.xp.asarray(np.stack(rows) if self.runs > 1 else rows[0])
 
 
 def train(
@@ -281,7 +274,7 @@ def train(
 ) -> list[dict]:
     """Run `configs` on `data`, side by side on the CPU or `device`, and return the log of each.
 
-    After each epoch `on_epoch(epoch, logs)` is called, epoch counting from 1. See Training.
+    After each epoch `on_epoch(epoch, logs)` is called; epoch counts from 1. See Training.
     """
     training = Training(configs, data, device or select_device("cpu"))
     while not training.done:

@@ -1,4 +1,4 @@
-"""experiments/comparisons.py: labels, paired differences by hand and by scipy, fits and tuning."""
+"""experiments/findings/comparisons.py: paired differences by hand and by scipy, fits, tuning."""
 
 import math
 
@@ -11,77 +11,45 @@ from scipy import stats
 from builders import SEEDS, cell, fake, tuned_logs
 from findings import comparisons
 from findings.comparisons import (
-    cells,
+    closed_by_tuning,
     differences,
-    interval,
+    finished,
     measured_factor,
+    ranked,
     theoretical_factor,
-    tunings,
 )
+from findings.sweep import Cell, Sweep
 from nnlite.activations import ACTIVATIONS
 from nnlite.network import MLP
-
-# Labels
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "labels"),
-    [
-        ({"optimizer": "adam"}, {"optimizer": "sgd"}, ["sgd", "adam"]),  # each at its own rate
-        ({"learning_rate": 0.01}, {"learning_rate": 1.0}, ["lr 0.01", "lr 1"]),
-        ({"scheduler": "none"}, {"scheduler": "cosine"}, ["no schedule", "cosine"]),
-        ({"batch_size": 8}, {"batch_size": 1}, ["batch 1", "batch 8"]),
-        ({"hidden": [9]}, {"hidden": [9, 9, 9]}, ["1 hidden layer", "3 hidden layers"]),
-        ({"hidden": []}, {"hidden": [9, 8]}, ["no hidden layers", "hidden 9-8"]),
-        (
-            {"activation": "sigmoid", "hidden": [9] * 5, "init": "xavier"},
-            {"activation": "relu", "hidden": [9] * 5, "init": "uniform"},
-            ["sigmoid, xavier", "relu, uniform"],
-        ),
-        (
-            {"activation": "tanh", "learning_rate": 0.1},
-            {"activation": "relu", "optimizer": "sgd", "learning_rate": 0.1},
-            ["tanh + adam", "relu + sgd"],
-        ),
-        ({"activation": "swish"}, {"activation": "gelu"}, ["gelu", "swish"]),  # a stranger is last
-    ],
-)
-def test_a_label_names_what_varies_and_only_that(a, b, labels):
-    found = cells([fake(**a, seed=1), fake(**b), fake(**b, seed=1), fake(**a)])
-    assert list(found) == labels
-    assert all([log["config"]["seed"] for log in of] == [1, 42] for of in found.values())
-
-
-def test_a_single_cell_is_called_after_activation_and_optimizer():
-    assert list(cells(cell([80, 81]))) == ["relu + adam"]
-
-
-def test_seeds_of_the_tuning_are_in_no_cell():
-    logs = [fake(seed=1, learning_rate=0.5), fake(seed=42)]
-    assert list(cells(logs, [1])) == ["relu + adam"] and len(cells(logs)) == 2
-
+from nnlite.training.config import Config
 
 # Differences
 
 
-def row(a, b, metric="test_accuracy", **config):
-    """The only row of two cells, relu and gelu, with these test accuracies."""
-    logs = cell(a, activation="relu", **config) + cell(b, activation="gelu", **config)
-    (only,) = differences(logs, metric)
-    assert (only["a"], only["b"]) == ("relu", "gelu")
-    return only
+def only_difference(logs, measure="test_accuracy"):
+    """The difference of the two cells of these logs, relu and gelu."""
+    ((a, b, difference),) = differences(Sweep.of(logs), measure)
+    assert (a.label, b.label) == ("relu", "gelu")
+    return difference
+
+
+def difference(a, b):
+    """The difference of two cells with these test accuracies."""
+    return only_difference(cell(a, activation="relu") + cell(b, activation="gelu"))
 
 
 def test_difference_and_interval_worked_out_by_hand():
     """Differences 1, 2, 3: mean 2, s = 1, t(0.975, 2) = 4.302653, half-width 4.302653 / sqrt 3."""
-    found = row([81, 84, 86], [80, 82, 83])
-    assert found["mean"] == pytest.approx(2)
-    assert found["half"] == pytest.approx(2.4841377)
-    assert (found["n"], found["left_out"], found["verdict"]) == (3, 0, "not decided")
-    found = row([83, 85, 85, 87, 85], [80, 82, 83, 84, 81])  # 3 3 2 3 4; t(0.975, 4) = 2.776445
-    assert found["mean"] == pytest.approx(3)
-    assert found["half"] == pytest.approx(2.776445 * math.sqrt(0.5 / 5))
-    assert found["verdict"] == "a is better"
+    found = difference([81, 84, 86], [80, 82, 83])
+    assert found.mean == pytest.approx(2)
+    assert found.half == pytest.approx(2.4841377)
+    assert (found.n, found.left_out, found.verdict) == (3, 0, "not decided")
+    found = difference(
+        [83, 85, 85, 87, 85], [80, 82, 83, 84, 81]
+    )  # 3 3 2 3 4; t(0.975, 4) = 2.776445
+    assert found.mean == pytest.approx(3)
+    assert found.half == pytest.approx(2.776445 * math.sqrt(0.5 / 5))
+    assert found.verdict == "a is better"
 
 
 numbers = st.lists(st.floats(10, 99), min_size=2, max_size=5)
@@ -91,16 +59,16 @@ numbers = st.lists(st.floats(10, 99), min_size=2, max_size=5)
 @given(numbers, st.data())
 def test_differences_agree_with_scipy_s_paired_t_test(a, data):
     b = data.draw(st.lists(st.floats(10, 99), min_size=len(a), max_size=len(a)))
-    found = row(a, b)
+    found = difference(a, b)
     paired = np.subtract(a, b)
     if np.ptp(paired) < 1e-6:
         return  # the test divides by the spread
     test = stats.ttest_rel(a, b)
     low, high = test.confidence_interval(0.95)
-    assert found["mean"] - found["half"] == pytest.approx(low, abs=1e-6)
-    assert found["mean"] + found["half"] == pytest.approx(high, abs=1e-6)
+    assert found.mean - found.half == pytest.approx(low, abs=1e-6)
+    assert found.mean + found.half == pytest.approx(high, abs=1e-6)
     if abs(test.pvalue - 0.05) > 1e-6:
-        assert (found["verdict"] == "not decided") == (test.pvalue > 0.05)
+        assert (found.verdict == "not decided") == (test.pvalue > 0.05)
 
 
 @settings(deadline=None)
@@ -108,88 +76,113 @@ def test_differences_agree_with_scipy_s_paired_t_test(a, data):
 def test_luck_that_a_seed_gives_to_both_cells_changes_nothing(a, data):
     b, luck = (data.draw(st.lists(st.floats(1, 40), min_size=len(a), max_size=len(a)))
                for _ in range(2))  # fmt: skip
-    before, after = row(a, b), row(np.add(a, luck), np.add(b, luck))
-    assert after["mean"] == pytest.approx(before["mean"], abs=1e-9)
-    assert after["half"] == pytest.approx(before["half"], abs=1e-6)
+    before, after = difference(a, b), difference(np.add(a, luck), np.add(b, luck))
+    assert after.mean == pytest.approx(before.mean, abs=1e-9)
+    assert after.half == pytest.approx(before.half, abs=1e-6)
 
 
 @settings(deadline=None)
 @given(numbers, st.data())
 def test_exchanging_the_cells_exchanges_the_verdict(a, data):
     b = data.draw(st.lists(st.floats(10, 99), min_size=len(a), max_size=len(a)))
-    one, other = row(a, b), row(b, a)
-    assert one["mean"] == -other["mean"] and one["half"] == other["half"]
+    one, other = difference(a, b), difference(b, a)
+    assert one.mean == -other.mean and one.half == other.half
     swap = {"a is better": "b is better", "b is better": "a is better"}
-    assert other["verdict"] == swap.get(one["verdict"], one["verdict"])
+    assert other.verdict == swap.get(one.verdict, one.verdict)
 
 
 def test_pairing_sees_what_two_intervals_do_not():
     """Seeds differ by far more than the cells do: only their common luck being gone decides."""
     luck = np.array([0.0, 4, -3, 2, -5])
-    found = row(85.2 + luck + [0.02, -0.02, 0, 0.01, -0.01], 85 + luck)
-    assert found["verdict"] == "a is better" and found["half"] < 0.03
+    found = difference(85.2 + luck + [0.02, -0.02, 0, 0.01, -0.01], 85 + luck)
+    assert found.verdict == "a is better" and found.half < 0.03
     assert stats.ttest_ind(85.2 + luck, 85 + luck).pvalue > 0.5
 
 
 def test_lower_loss_is_better():
     low = [fake("relu", seed=s, loss=0.1 + s / 1e5) for s in SEEDS]
     high = [fake("gelu", seed=s, loss=0.2) for s in SEEDS]
-    (found,) = differences(low + high, "final_loss")
-    assert found["mean"] < 0 and found["verdict"] == "a is better"
+    found = only_difference(low + high, "final_loss")
+    assert found.mean < 0 and found.verdict == "a is better"
 
 
 def test_only_seeds_that_both_cells_finished_are_compared():
     a, b = cell([81, 84, 86, 99], activation="relu"), cell([80, 82, 83], activation="gelu")
     b.append(fake("gelu", seed=45, diverged=True))
     a.append(fake("relu", seed=7, test=10))
-    (found,) = differences(a + b)
-    assert found["mean"] == pytest.approx(2) and (found["n"], found["left_out"]) == (3, 1)
+    found = only_difference(a + b)
+    assert found.mean == pytest.approx(2) and (found.n, found.left_out) == (3, 1)
 
 
 def test_one_seed_decides_nothing_and_no_seed_even_less():
-    found = row([90], [10])
-    assert (found["mean"], found["half"], found["n"]) == (80, None, 1)
-    assert found["verdict"] == "one seed: not decided"
-    (found,) = differences([fake("relu", seed=1), fake("gelu", seed=2)])
-    assert (found["mean"], found["half"], found["n"]) == (None, None, 0)
-    assert found["verdict"] == "not decided"
+    found = difference([90], [10])
+    assert (found.mean, found.half, found.n) == (80, None, 1)
+    assert found.verdict == "one seed: not decided"
+    found = only_difference([fake("relu", seed=1), fake("gelu", seed=2)])
+    assert (found.mean, found.half, found.n) == (None, None, 0)
+    assert found.verdict == "not decided"
 
 
 def test_equal_cells_are_not_decided():
-    assert row([80, 81, 82], [80, 81, 82])["verdict"] == "not decided"
+    assert difference([80, 81, 82], [80, 81, 82]).verdict == "not decided"
 
 
 def test_differences_that_are_all_the_same_decide_nothing():
     """88.1 - 88.0 and 87.1 - 87.0 differ only in how they are rounded."""
     for a, b in (([81, 82], [80, 81]), ([88.1, 87.1, 86.3], [88.0, 87.0, 86.2])):
-        found = row(a, b)
-        assert found["half"] < 1e-9 and found["verdict"] == "not decided"
-    assert row([88.11, 87.11, 86.32], [88.0, 87.0, 86.2])["verdict"] == "a is better"
+        found = difference(a, b)
+        assert found.half < 1e-9 and found.verdict == "not decided"
+    assert difference([88.11, 87.11, 86.32], [88.0, 87.0, 86.2]).verdict == "a is better"
 
 
 def test_every_pair_has_a_row():
     logs = [log for name in ACTIVATIONS for log in cell([80, 81], activation=name)]
-    pairs = {(found["a"], found["b"]) for found in differences(logs)}
+    pairs = {(a, b) for a, b, _ in differences(Sweep.of(logs))}
     assert len(pairs) == 15 and not any((b, a) in pairs for a, b in pairs)
 
 
-def test_cells_that_diverged_in_a_seed_are_ranked_after_all_others():
-    by_cell = {
-        "a": {1: 90.0, 2: None}, "b": {1: 70.0, 2: 72.0}, "c": {1: 80.0, 2: 82.0},
-        "d": {1: None, 2: None}, "e": {1: None, 2: 95.0}, "f": {},
-    }  # fmt: skip
-    assert list(comparisons.ranked(by_cell).items()) == [("c", 81), ("b", 71), ("e", 95), ("a", 90)]
-    assert list(comparisons.ranked(by_cell, "final_loss")) == ["b", "c", "a", "e"]
-    assert list(comparisons.finished(by_cell)) == ["b", "c"]
-    notes = [comparisons.seeds_diverged(by_cell[name]) for name in "abd"]
-    assert notes == [" (1 of 2 seeds diverged)", "", " (2 of 2 seeds diverged)"]
+@pytest.fixture
+def uneven():
+    """Cells of two seeds, in some of which a seed diverged; the loss is the accuracy."""
+    numbers = {"a": [90, None], "b": [70, 72], "c": [80, 82], "d": [None, None], "e": [None, 95]}
+    return [
+        Cell(name, name, Config(), [
+            fake(seed=s, test=v, val=90, loss=v or 0, diverged=v is None)
+            for s, v in enumerate(values)
+        ])
+        for name, values in numbers.items()
+    ]  # fmt: skip
 
 
-def test_interval_of_few_numbers():
-    assert interval([]) == interval([None]) == (None, None)
-    assert interval([None, 3.0]) == (3.0, None)
-    mean, half = interval([1.0, None, 3.0])
-    assert mean == 2 and half == pytest.approx(12.706205)  # t(0.975, 1) * sqrt 2 / sqrt 2
+def labels(cells):
+    return [cell.label for cell in cells]
+
+
+def test_cells_that_diverged_in_a_seed_are_ranked_after_all_others(uneven):
+    assert labels(ranked(uneven)) == ["c", "b", "e", "a"]
+    assert labels(ranked(uneven, "final_loss")) == ["b", "c", "a", "e"]
+    assert labels(finished(uneven)) == ["b", "c"] and ranked([]) == finished([]) == []
+    notes = [comparisons.seeds_diverged(cell) for cell in uneven]
+    assert notes[:2] == [" (1 of 2 seeds diverged)", ""] and "(2 of 2 seeds" in notes[3]
+
+
+def test_schedules_are_compared_with_none_all_else_equal():
+    """relu gains 1 by step, and 2 with sgd; tanh has no run without a schedule."""
+    logs = [
+        fake(a, o, scheduler=schedule, seed=s, test=80 + gain * (schedule == "step") + s % 3)
+        for a, o, gain, schedules in (
+            ("relu", "adam", 1, ("none", "step")),
+            ("relu", "sgd", 2, ("none", "step")),
+            ("tanh", "adam", 3, ("step", "cosine")),
+        )
+        for schedule in schedules
+        for s in SEEDS
+    ]
+    rows = comparisons.against_no_schedule(Sweep.of(logs), "test_accuracy")
+    assert [(a.label, b.label, found.mean) for a, b, found in rows] == [
+        ("relu + sgd, step", "relu + sgd, no schedule", 2),
+        ("relu + adam, step", "relu + adam, no schedule", 1),
+    ]
 
 
 # How soon
@@ -204,10 +197,13 @@ def test_steps_are_counted_to_the_first_epoch_that_reaches_the_target():
 
 
 def test_target_is_what_three_quarters_of_the_cells_reach():
-    by_cell = {v: [fake(val=v), fake(val=99, seed=1)] for v in (10.0, 86.0, 88.0, 89.0)}
-    assert comparisons.target_accuracy(by_cell) == 85
-    assert comparisons.target_accuracy({10.0: by_cell[10.0]}) is None
-    assert comparisons.target_accuracy({}) is None
+    cells = [
+        Cell("", "", Config(), [fake(val=v), fake(val=99, seed=1)])
+        for v in (10.0, 86.0, 88.0, 89.0)
+    ]
+    assert comparisons.target_accuracy(cells) == 85
+    assert comparisons.target_accuracy(cells[:1]) is None
+    assert comparisons.target_accuracy([]) is None
 
 
 # Depth
@@ -255,20 +251,11 @@ def test_measured_factor_is_that_of_a_straight_line_and_leaves_out_the_logits():
 # Tuning
 
 
-def test_tuning_is_read_from_the_tuning_seeds_alone():
-    found = tunings(tuned_logs("sgd", 0.1) + tuned_logs("adam", 0.001), [1, 2])
-    assert list(found) == ["sgd", "adam"]
-    sgd, adam = found["sgd"], found["adam"]
-    assert (sgd.best, sgd.customary, adam.best, adam.customary) == (0.1, 0.01, 0.001, 0.001)
-    assert sgd.scores[0.1] == pytest.approx(81.5) and list(sgd.scores) == sorted(sgd.scores)
-    assert [len(sgd.at_best), len(sgd.at_customary), len(sgd.trials[0.1])] == [5, 5, 2]
-    assert sgd.at_best[0]["test_accuracy"] - sgd.at_customary[0]["test_accuracy"] == 5
-    assert adam.at_best == adam.at_customary
-
-
-def test_an_unfinished_tuning_chooses_nothing_by_half_a_rate():
-    logs = tuned_logs("sgd", 0.1)
-    logs = [log for log in logs
-            if (log["config"]["learning_rate"], log["config"]["seed"]) != (0.1, 2)]  # fmt: skip
-    assert tunings(logs, [1, 2])["relu + sgd"].best in (0.0316, 0.316)
-    assert tunings([log for log in logs if log["config"]["seed"] != 2], [1, 2]) == {}
+def test_what_tuning_closes_is_paired_by_seed():
+    """adam is 5 ahead of sgd (and a bit more or less); tuning gives sgd 3 in every seed."""
+    logs = tuned_logs("sgd", 0.1, test=80, gain=3) + tuned_logs("adam", 0.001, test=85)
+    sgd, adam = Sweep.of(logs, tune_seeds=[1, 2]).tunings
+    found = closed_by_tuning(adam, sgd)
+    assert found.mean == pytest.approx(3) and found.n == 5 and found.supported
+    assert found.half == pytest.approx(0.001 * 2.776445 * math.sqrt(2.5 / 5))  # of -2 ... 2
+    assert closed_by_tuning(sgd, adam).mean == pytest.approx(-3)

@@ -1,4 +1,4 @@
-"""experiments/conclusions.py: the right numbers in words, and verdicts that follow the data."""
+"""experiments/findings/conclusions.py: the right numbers in words; verdicts follow the data."""
 
 import re
 from itertools import product
@@ -6,17 +6,22 @@ from itertools import product
 import pytest
 
 from builders import SEEDS, cell, fake, tuned_logs
-from findings.conclusions import conclude
-from nnlite import SCHEDULERS
+from findings import conclusions
+from findings.sweep import Sweep
+from nnlite import ACTIVATIONS, SCHEDULERS
 from sweep import studies
 
 
+def conclude(study, logs, tune_seeds=()):
+    return conclusions.conclude(Sweep.of(logs, study, tune_seeds=tune_seeds))
+
+
 def found(study, logs, tune_seeds=()):
-    return "\n".join(conclude(study, logs, tune_seeds)["found"])
+    return "\n".join(conclude(study, logs, tune_seeds).found)
 
 
 def limits(study, logs, tune_seeds=()):
-    return "\n".join(conclude(study, logs, tune_seeds)["not_shown"])
+    return "\n".join(conclude(study, logs, tune_seeds).not_shown)
 
 
 HIGH, LOW = [90, 91, 92, 91, 90], [80, 82, 83, 81, 79]  # 10, 9, 9, 10, 11: mean 9.8, half 1.04
@@ -24,7 +29,7 @@ HIGH, LOW = [90, 91, 92, 91, 90], [80, 82, 83, 81, 79]  # 10, 9, 9, 10, 11: mean
 
 def test_the_best_cell_with_its_interval_and_its_lead():
     logs = cell(HIGH, optimizer="adam") + cell(LOW, optimizer="sgd")
-    first = conclude(None, logs)["found"][0]
+    first = conclude(None, logs).found[0]
     assert first == (  # standard deviations 0.837 of both; t(0.975, 4) = 2.776
         "Highest test accuracy of 2 cells: 90.80 ± 1.04 % (mean of 5 seeds, 95 % t-interval), "
         "adam. It beats the next (sgd) by 9.80 ± 1.04 percentage points; 5 seeds paired."
@@ -41,14 +46,16 @@ def test_the_verdict_flips_when_the_data_flip():
 def test_what_is_not_supported_is_not_said():
     a, b = [80, 81, 82, 83, 84], [80.2, 80.8, 82.2, 82.9, 83.8]
     text = found(None, cell(a, optimizer="adam") + cell(b, optimizer="sgd"))
-    assert "Whether it beats the next (sgd) is not decided (0.02 ± 0.25 percentage points)" in text
+    assert (
+        "The difference between it and the next (sgd) is within the noise (0.02 ± 0.25 per" in text
+    )
     assert "It beats" not in text
 
 
 def test_rounding_does_not_hide_on_which_side_of_zero_an_interval_ends():
     a = [80.0, 80.0, 80.0]
     d = 0.304  # differences d - w, d, d + w have half-width 2.484 w
-    for w, says in ((0.1222, "It beats"), (0.1226, "is not decided")):
+    for w, says in ((0.1222, "It beats"), (0.1226, "is within the noise")):
         logs = cell([80 + d - w, 80 + d, 80 + d + w], optimizer="adam") + cell(a, optimizer="sgd")
         text = found(None, logs)
         assert says in text and " 0.30 ± 0.30" not in text and "0.304" in text
@@ -56,19 +63,19 @@ def test_rounding_does_not_hide_on_which_side_of_zero_an_interval_ends():
 
 def test_equal_cells_are_not_given_many_digits():
     text = found(None, cell(HIGH, optimizer="adam") + cell(HIGH, optimizer="sgd"))
-    assert "is not decided (0.00 ± 0.00 percentage points)" in text
+    assert "is within the noise (0.00 ± 0.00 percentage points)" in text
 
 
 def test_one_seed_decides_nothing():
     result = conclude("optimizers", [fake(optimizer="adam", test=89), fake(optimizer="sgd")])
-    text = "\n".join(result["found"])
+    text = "\n".join(result.found)
     assert "It is 9.00 percentage points ahead of the next (sgd) in one seed, which decides" in text
     assert "beats" not in text and "±" not in text
-    assert "One seed decides nothing" in "\n".join(result["not_shown"])
+    assert "One seed decides nothing" in "\n".join(result.not_shown)
 
 
 def test_one_cell_is_described_and_compared_with_nothing():
-    (only,) = conclude(None, cell(HIGH))["found"]
+    (only,) = conclude(None, cell(HIGH)).found
     assert only == "relu + adam: 90.80 ± 1.04 % test accuracy (mean of 5 seeds, 95 % t-interval)."
 
 
@@ -97,6 +104,15 @@ def test_axes_are_compared_with_all_else_equal():
     assert "Best activation, all else equal: sgd: relu beats sigmoid by 20.00 ± 0.25" in text
     assert "adam: relu beats sigmoid by 20.00 ± 0.25" in text
     assert "Best optimizer, all else equal: sigmoid: adam beats sgd by 1.00 ± 0.00" in text
+
+
+def test_a_plural_has_a_plural_verb():
+    logs = cell(HIGH, hidden=[9, 9]) + cell(LOW, hidden=[9])
+    logs += cell(HIGH, hidden=[9, 9], init="he") + cell(LOW, hidden=[9], init="he")
+    text = found(None, logs)
+    assert "Best depth, all else equal: uniform: 2 hidden layers beat 1 hidden layer by" in text
+    one_seed = [log for log in logs if log["config"]["seed"] == 42]
+    assert "2 hidden layers are 10.00 percentage points ahead of 1" in found(None, one_seed)
 
 
 def wobble(seed, name):
@@ -159,22 +175,25 @@ def test_nothing_but_divergence_is_said_too():
     assert limits(None, logs)
 
 
-def test_unknown_names_are_no_obstacle():
+def test_new_activations_and_studies_are_no_obstacle(monkeypatch):
+    for name in ("swish", "mish"):
+        monkeypatch.setitem(ACTIVATIONS, name, ACTIVATIONS["gelu"])
     for study in (None, *studies.STUDIES, "a study of tomorrow"):
         logs = cell(HIGH, activation="swish") + cell(LOW, activation="mish")
         assert "swish. It beats the next (mish)" in found(study, logs)
 
 
 def test_no_run_at_all():
-    result = conclude("depth", [])
-    assert result["found"] == [] and len(result["not_shown"]) == 1
+    tried = [log for log in tuned_logs("sgd", 0.1) if log["config"]["seed"] in (1, 2)]
+    for result in (conclude("depth", []), conclude("learning-rate", tried, [1, 2])):
+        assert result.found == [] and len(result.not_shown) == 1
 
 
 @pytest.mark.parametrize("study", [None, *studies.STUDIES])
 def test_every_sentence_is_a_sentence(study):
     logs = cell(HIGH) + cell(LOW, optimizer="sgd") + cell([85, 84, 83], optimizer="adamw")
     result = conclude(study, logs)
-    for sentence in (*result["found"], *result["not_shown"]):
+    for sentence in (*result.found, *result.not_shown):
         assert sentence.endswith(".") and "nan" not in sentence and "None" not in sentence
         assert not re.search(r"  |,,|\.\.$|\( ", sentence)
 
@@ -193,13 +212,13 @@ def scheduled(losses, tests):
     ]  # fmt: skip
 
 
-def test_schedules_are_held_against_none_in_loss_and_in_accuracy():
+def test_schedules_are_compared_with_none_in_loss_and_in_accuracy():
     text = found("schedulers", scheduled((0.2, 0.1, 0.15, 0.3), (88, 89, 88, 87)))
     assert "step 0.1000 ± 0.0000 nats lower; cosine 0.0500 ± 0.0000 nats lower" in text
     assert "exponential 0.1000 ± 0.0000 nats higher" in text
     assert "Test accuracy against no schedule: step 1.00 ± 0.00 percentage points higher" in text
     assert "exponential 1.00 ± 0.00 percentage points lower" in text
-    assert "With cosine the training loss got lower, and test accuracy did not" in text
+    assert "With cosine the training loss got lower, but test accuracy did not" in text
 
 
 def test_schedules_without_none_are_ranked_only():
@@ -274,14 +293,14 @@ def test_a_study_of_shallow_networks_fits_nothing():
 
 
 def test_most_of_the_gap_was_the_learning_rate():
-    """At customary rates adam has 85 and sgd 80 (+ the same per seed); at tuned ones both 85."""
+    """At usual rates adam has 85 and sgd 80 (+ the same per seed); at tuned ones both 85."""
     logs = tuned_logs("sgd", 0.1, test=80, gain=4.5) + tuned_logs("adam", 0.001, test=85)
     for log in logs:  # not to be exactly the same in every seed
         log["test_accuracy"] += (
             0.1 * (log["config"]["seed"] % 2) * (log["config"]["optimizer"] == "sgd")
         )
     text = found("learning-rate", logs, [1, 2])
-    assert "customary rates (0.001 and 0.01): adam beats sgd by 4.96 ± 0.07" in text
+    assert "usual rates (0.001 and 0.01): adam beats sgd by 4.96 ± 0.07" in text
     assert "tuned rates (0.001 and 0.1): adam beats sgd by 0.46 ± 0.07" in text
     assert "so most of the gap was the learning rate (4.50 ± 0.00 of the 4.96" in text
     assert "Best learning rates on validation: sgd 0.1, adam 0.001; none lies at an edge" in text
@@ -293,7 +312,7 @@ def test_most_of_the_gap_was_the_learning_rate():
         (1.5, "so some of the gap"),
         (0.5, "so little of the gap"),
         (-2.0, "so tuning widened the gap"),
-        (9.0, "so tuning turned the order round"),
+        (9.0, "so tuning reversed the order"),
     ],
 )
 def test_how_much_of_the_gap_follows_the_data(gain, says):
@@ -309,7 +328,7 @@ def test_no_gap_is_explained_that_is_not_there():
 def test_rates_that_were_the_best_already_explain_nothing():
     logs = tuned_logs("sgd", 0.01, test=80) + tuned_logs("adam", 0.001, test=85)
     text = found("learning-rate", logs, [1, 2])
-    assert "both customary rates were the best already." in text and "not decided" not in text
+    assert "both usual rates were already the best." in text and "within the noise" not in text
 
 
 def test_a_tuned_sweep_without_a_study_has_the_same_findings():
@@ -318,9 +337,19 @@ def test_a_tuned_sweep_without_a_study_has_the_same_findings():
     assert "Only" not in found(None, logs, [1, 2])
 
 
+def test_tuned_cells_are_named_without_their_rates():
+    logs = tuned_logs("sgd", 0.1) + tuned_logs("adam", 0.001)
+    best, steps = (
+        next(s for s in conclude(None, logs, [1, 2]).found if s.startswith(start))
+        for start in ("Highest test accuracy of 2 tuned cells", "Steps to")
+    )
+    assert "sgd" in best and "(adam)" in best and "lr" not in best + steps
+    assert "at tuned rates, counted in whole epochs: " in steps and "adam: 1,600" in steps
+
+
 def test_a_best_rate_at_an_edge_is_confessed():
     logs = tuned_logs("sgd", 0.316) + tuned_logs("adam", 0.001)
-    assert "at an edge of what was tried, so that a better may follow: sgd" in (
+    assert "at an edge of what was tried, so a better one may lie beyond: sgd" in (
         found("learning-rate", logs, [1, 2])
     )
 
@@ -348,7 +377,7 @@ def test_the_limits_have_their_numbers():
     logs = cell(HIGH) + cell(LOW, optimizer="sgd") + cell(LOW, optimizer="adamw")
     text = limits(None, logs)
     assert "5 seeds." in text and "hidden layers of 256 and 128" in text and "Fashion-MNIST" in text
-    assert "another 10,000 of them" in text and "near 84 % by some 0.4 percentage points" in text
+    assert "another 10,000 of them" in text and "near 84 % by about 0.4 percentage points" in text
     assert "sgd 0.01, adam 0.001 and adamw 0.001" in text and "after 4 epochs" in text
     assert "3 cells make 3 comparisons" in text and "Incomplete" not in text
 

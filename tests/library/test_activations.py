@@ -135,3 +135,11 @@ def test_empty_arrays(name, shape):
     layer = ACTIVATIONS[name]()
     assert layer.forward(np.empty(shape)).shape == shape
     assert layer.backward(np.empty(shape)).shape == shape
+
+
+@every_activation
+def test_printed_it_is_its_name(name):
+    """And the one number that one of them has."""
+    text = str(ACTIVATIONS[name]())
+    assert text == ("LeakyReLU(slope=0.1)" if name == "leaky_relu" else f"{text[:-2]}()")
+    assert text.partition("(")[0] == ACTIVATIONS[name].__name__

@@ -1,4 +1,4 @@
-"""nnlite.backend: the right device, and the same formula on either.
+"""nnlite.backend: the right device, and arrays that find their module.
 
 The stand-in for CuPy vouches for all GPU code on machines without a GPU, so it is tested here too.
 """
@@ -14,7 +14,7 @@ import pytest
 
 import nnlite
 import strict_cupy as stand_in
-from nnlite.backend import array_module, elementwise, erf, select_device, sqrt, to_host
+from nnlite.backend import array_module, erf, select_device, to_host
 
 # Devices
 
@@ -87,46 +87,17 @@ def test_a_cupy_that_cannot_be_imported_is_no_gpu(tmp_path, monkeypatch):
         select_device("gpu")
 
 
-@pytest.fixture
-def and_back():
-    """What is selected holds from then on, so the next test would compute there too."""
-    yield
-    select_device("cpu")
-
-
-def test_numba_is_numpy_with_compiled_formulas(and_back):
+def test_numba_is_numpy_with_compiled_formulas():
     numba = pytest.importorskip("numba")
     name, xp, description = select_device("numba")
     assert (name, xp) == ("numba", np)
     assert np.__version__ in description and numba.__version__ in description
 
 
-def test_numba_compiles_formulas_until_another_device_is_selected(monkeypatch, and_back):
-    compiled = pytest.importorskip("nnlite.compiled")
-    ran, a = [], np.ones(3)
-    monkeypatch.setattr(compiled, "compile_formula", lambda formula: ran.append)
-    grow = elementwise(lambda a: (a.__iadd__(1),))
-    for name in ("numba", "cpu"):
-        select_device(name)
-        grow(a)
-    assert len(ran) == 1 and ran[0] is a
-    assert a.tolist() == [2, 2, 2]
-
-
-def test_without_numba(monkeypatch, and_back):
+def test_without_numba(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     with pytest.raises(RuntimeError, match="numba is not installed.*nnlite.fast"):
         select_device("numba")
-
-
-def test_what_cannot_be_selected_is_not(monkeypatch, and_back):
-    monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "nnlite.compiled", raising=False)
-    with pytest.raises(RuntimeError):
-        select_device("numba")
-    a = np.ones(3)
-    elementwise(lambda a: (a.__iadd__(1),))(a)
-    assert a.tolist() == [2, 2, 2]
 
 
 def test_importing_nnlite_imports_nothing_heavy():
@@ -168,33 +139,6 @@ def test_erf(strict_cupy, device, dtype):
     a = to_host(erf(select_device(device).xp.asarray(z)))
     assert a.dtype == dtype
     np.testing.assert_allclose(a, [math.erf(x) for x in z], rtol=4 * np.finfo(dtype).eps)
-
-
-# Formulas
-
-
-@elementwise
-def forget(a, b, share):
-    a *= share
-    a += sqrt(b) - share
-
-
-@pytest.mark.parametrize("device", ["cpu", "gpu"])
-def test_elementwise_runs_the_formula_in_place(strict_cupy, device):
-    xp = select_device(device).xp
-    a, b = (xp.asarray(np.array(x, "float32")) for x in ([1, 2, 3], [4, 9, 16]))
-    for _ in range(2):
-        assert forget(a, b, 0.5) is None
-    np.testing.assert_array_equal(to_host(a), [2.5, 4.25, 6.0])
-    assert a.dtype == "float32"
-    assert strict_cupy.transfers.fused == (2 if device == "gpu" else 0)
-
-
-def test_elementwise_keeps_name_and_docstring():
-    def formula(a):
-        """About it."""
-
-    assert (elementwise(formula).__name__, elementwise(formula).__doc__) == ("formula", "About it.")
 
 
 # The stand-in for CuPy

@@ -126,3 +126,9 @@ def test_layer_asks_for_both_methods():
     for method in (Layer().forward, Layer().backward):
         with pytest.raises(NotImplementedError):
             method(np.zeros((1, 1)))
+
+
+@pytest.mark.parametrize("lead", [(), (2,)])
+def test_printed_it_shows_its_widths(lead):
+    linear = random_linear(np.random.default_rng(6), lead)
+    assert str(linear) == repr(linear) == "Linear(4 -> 3)"

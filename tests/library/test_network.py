@@ -309,3 +309,28 @@ def test_bad_x_is_refused(x, words):
         MLP([6, 3]).forward(x)
     for word in words:
         assert word in str(error.value)
+
+
+# ---- how one is printed
+
+
+def test_printed_it_shows_layers_shapes_and_the_number_of_parameters():
+    model = MLP([784, 256, 128, 10], "tanh")
+    assert (
+        str(model)
+        == repr(model)
+        == (
+            "MLP 784-256-128-10, 235,146 parameters\n"
+            "  fc1   Linear(784 -> 256)\n"
+            "  act1  Tanh()\n"
+            "  fc2   Linear(256 -> 128)\n"
+            "  act2  Tanh()\n"
+            "  fc3   Linear(128 -> 10)"
+        )
+    )
+
+
+def test_printed_a_stack_says_so():
+    assert str(MLP([3, 2], seed=[1, 2, 3])) == (
+        "MLP 3-2, 8 parameters in each of 3 networks\n  fc1   Linear(3 -> 2)"
+    )

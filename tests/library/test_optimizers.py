@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nnlite import backend
+from nnlite import MLP, backend
+from nnlite.backend import Device, select_device
 from nnlite.optimizers import OPTIMIZERS
 
 # Two steps for a single number theta with the gradients g1 and g2, straight from the formulas.
@@ -60,11 +61,13 @@ TORCH = {
 }
 RATES = {"sgd": 0.01, "sgd_momentum": 0.01, "rmsprop": 0.001, "adam": 0.001, "adamw": 0.001}
 
+NUMBA = Device("numba", np, "a device that compiles")
+
 every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
 
 
 def parameters(theta, dtype="float64"):
-    """All that an optimizer wants of a model: its parameters and their gradient."""
+    """All that an optimizer needs of a model: its parameters and their gradient."""
     theta = np.array(theta, dtype)
     return SimpleNamespace(theta=theta, dtheta=np.zeros_like(theta))
 
@@ -208,7 +211,7 @@ def test_compiled_by_numba_it_is_the_same_rule(name, monkeypatch):
     theta, gradients = rng.normal(size=(2, 5)), rng.normal(size=(3, 2, 5))
     results = []
     for compiled in (False, True):
-        monkeypatch.setattr(backend, "_compiled", compiled)
+        monkeypatch.setattr(backend, "selected", NUMBA if compiled else backend.CPU)
         model = parameters(theta)
         optimizer = OPTIMIZERS[name](model, [0.1, 0.01])
         for g in gradients:
@@ -222,7 +225,7 @@ def test_compiled_by_numba_it_forgets_subnormal_numbers_and_moves_the_same(name,
     pytest.importorskip("numba")
     thetas, states = [], []
     for compiled in (False, True):
-        monkeypatch.setattr(backend, "_compiled", compiled)
+        monkeypatch.setattr(backend, "selected", NUMBA if compiled else backend.CPU)
         model = parameters([1.0, -2.0, 3.0], "float32")
         optimizer = OPTIMIZERS[name](model)
         step(optimizer, model, [0.5, -0.25, np.nan])
@@ -266,3 +269,39 @@ def test_reduces_a_quadratic(name):
     for _ in range(200):
         step(optimizer, model, curvature * model.theta)
     assert (np.abs(model.theta) < 0.05).all()
+
+
+# ---- how one is printed and written
+
+
+TEXTS = {
+    "sgd": "SGD(learning_rate=0.1)",
+    "sgd_momentum": "SGDMomentum(learning_rate=0.1, momentum=0.9)",
+    "rmsprop": "RMSprop(learning_rate=0.1, alpha=0.99, eps=1e-08)",
+    "adam": "Adam(learning_rate=0.1, betas=(0.9, 0.999), eps=1e-08)",
+    "adamw": "AdamW(learning_rate=0.1, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.01)",
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_printed_it_shows_its_hyperparameters_and_nothing_else(name):
+    model = parameters([1.0, 2.0], "float32")
+    optimizer = OPTIMIZERS[name](model, 0.1)
+    step(optimizer, model, 0.5)
+    assert str(optimizer) == repr(optimizer) == TEXTS[name]
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_printed_it_shows_the_rate_of_each_network_of_a_stack(strict_cupy, device):
+    model = MLP([3, 2], seed=[1, 2], xp=select_device(device).xp)
+    optimizer = OPTIMIZERS["sgd"](model, [0.1, 0.025])
+    assert str(optimizer) == "SGD(learning_rate=[0.1, 0.025])"
+
+
+@every_optimizer
+def test_the_formula_stands_in_the_class_below_its_docstring(name):
+    """AdamW has Adam's, after a line of its own."""
+    optimizer = OPTIMIZERS[name]
+    owner = next(c for c in optimizer.__mro__ if "formula" in vars(c))
+    assert next(name for name in vars(owner) if not name.startswith("__")) == "formula"
+    assert (owner is optimizer) == (name != "adamw")

@@ -293,10 +293,10 @@ def test_what_is_not_finite_is_divergence_never_nan(losses, measured, place, bad
     records = to_host_together(record, 2)
     names = ("epoch", "train_loss", "val_loss", "val_accuracy", "val_confusion", "learning_rate",
              "epoch_time")  # fmt: skip
-    logs = [dict.fromkeys(names) | {"diverged": None, "gradient_stats": {}} for _ in range(2)]
+    logs = [{name: [] for name in names} for _ in range(2)]
     for log, numbers, steps in zip(logs, records, ([1.0], losses), strict=True):
-        log |= {name: [] for name in names}
-        append_epoch(log, 0.1, np.array(steps, "float32"), numbers, 1.0)
+        log |= {"diverged": None, "gradient_stats": {}, "histograms": {}}
+        append_epoch(log, 0.1, np.array(steps, "float32"), numbers, {}, 1.0)
         json.dumps(log, allow_nan=False)
     assert logs[0]["diverged"] is None and logs[0]["val_loss"] == [measured[0, 0]]
     bad_steps = [step for step, loss in enumerate(losses, start=1) if not math.isfinite(loss)]

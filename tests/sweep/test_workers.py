@@ -1,19 +1,16 @@
-"""experiments/sweep.py: whatever happens to a sweep, nothing finished is lost or changed.
+"""sweep/workers.py: a worker that dies costs one run at most, and a killed sweep nothing.
 
-Some tests train in this process, some in workers, some kill, interrupt and starve real sweeps.
+Some tests train in workers, some kill, interrupt and starve real sweeps.
 """
 
 import csv
-import errno
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, suppress
@@ -24,296 +21,16 @@ from types import SimpleNamespace
 
 import pytest
 
-import exp3
 from nnlite import Config, datasets
 from nnlite.backend import Device, select_device
 from nnlite.files import read_arrays
 from nnlite.optimizers import OPTIMIZERS
-from nnlite.training import Training, train
-from sweep import results
-from sweep import workers as sweep
+from nnlite.training import Training
+from sweep import workers
+from sweeps import SECOND, logs_in, temporary_files, undisturbed
 
 ROOT = Path(__file__).resolve().parents[2]
-CPU = select_device("cpu")
 posix = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
-
-
-def same(log):
-    """What is the same whenever and wherever a run is repeated."""
-    return {key: value for key, value in json.loads(json.dumps(log)).items() if key != "epoch_time"}
-
-
-def logs_in(out):
-    """The logs in a directory, by run id."""
-    return {log["experiment_id"]: same(log) for log in results.load_logs(out)}
-
-
-def undisturbed(configs, data):
-    """What the logs of a sweep should be, without a sweep."""
-    return {config.run_id: same(train([config], data, CPU)[0]) for config in configs}
-
-
-# ---- sweeps of tiny runs in this process, without figures
-
-SMALL = Config(hidden=(6, 5), epochs=4, batch_size=64)
-GRID = [replace(SMALL, activation=a, seed=s) for a in ("relu", "tanh") for s in (1, 2)]
-FIRST, SECOND, THIRD, FOURTH = (config.run_id for config in GRID)
-
-
-@pytest.fixture
-def lab(tmp_path, tiny, monkeypatch):
-    """Call it to run the sweep of GRID; it returns the exit code. lab.out is where to."""
-    monkeypatch.setattr(exp3, "load", lambda *args, **kwargs: tiny)
-    monkeypatch.setattr(exp3, "draw", lambda *args: 0)
-
-    def run(*options):
-        return exp3.main(
-            ["--activation", "relu", "tanh", "--optimizer", "adam", "--seed", "1", "2",
-             "--hidden", "6", "5", "--batch-size", "64", "--epochs", "4", "--device", "cpu",
-             "--jobs", "1", "--out", str(tmp_path / "out"), *map(str, options)]
-        )  # fmt: skip
-
-    run.out = tmp_path / "out"
-    return run
-
-
-@pytest.fixture(scope="module")
-def expected(tiny):
-    return undisturbed(GRID, tiny)
-
-
-@pytest.fixture
-def epochs_run(monkeypatch):
-    """Every epoch that is trained in this process, as (run id, epoch), before it begins."""
-    epochs, run_epoch = [], Training.run_epoch
-
-    def spy(training):
-        epochs.extend((log["experiment_id"], training.epoch + 1) for log in training.logs)
-        run_epoch(training)
-
-    monkeypatch.setattr(Training, "run_epoch", spy)
-    return epochs
-
-
-def at_epoch(monkeypatch, run_id, epoch, action):
-    """Call action() when a run in this process is about to begin an epoch."""
-    run_epoch = Training.run_epoch
-
-    def spy(training):
-        if (training.logs[0]["experiment_id"], training.epoch + 1) == (run_id, epoch):
-            action()
-        run_epoch(training)
-
-    monkeypatch.setattr(Training, "run_epoch", spy)
-
-
-def interrupt():
-    raise KeyboardInterrupt
-
-
-def full(*args):
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def temporary_files(out):
-    return [path for path in out.rglob("*.tmp")]
-
-
-def test_finished_runs_are_skipped_and_it_says_so(lab, expected, epochs_run, capsys):
-    assert lab() == 0 and logs_in(lab.out) == expected
-    assert len(epochs_run) == 16 and "finished already" not in capsys.readouterr().out
-    shutil.rmtree(lab.out / THIRD)
-    epochs_run.clear()
-    assert lab() == 0 and logs_in(lab.out) == expected
-    assert {run_id for run_id, _ in epochs_run} == {THIRD}
-    assert "3 of 4 are finished already (--restart runs them again)" in capsys.readouterr().out
-    epochs_run.clear()
-    assert lab() == 0 and epochs_run == []
-    table = capsys.readouterr().out.split("test acc")[1]
-    assert all(run_id in table for run_id in expected)
-
-
-def test_restart_runs_everything_again(lab, expected, epochs_run, monkeypatch):
-    with monkeypatch.context() as patch:  # leaves two finished, and a checkpoint of the third
-        at_epoch(patch, THIRD, 3, interrupt)
-        assert lab("--checkpoint-every", 1) == 130
-    epochs_run.clear()
-    assert lab("--restart") == 0 and len(epochs_run) == 16
-    assert logs_in(lab.out) == expected
-
-
-def test_other_settings_run_again_and_the_old_ones_are_kept(lab, expected, tiny, capsys):
-    assert lab() == 0
-    assert lab("--epochs", 2) == 0
-    assert capsys.readouterr().out.count("moved to") == 4
-    assert logs_in(lab.out) == undisturbed([replace(c, epochs=2) for c in GRID], tiny)
-    for run_id, log in expected.items():
-        old = lab.out / f"{run_id}.old1" / "training_log.json"
-        assert same(json.loads(old.read_text())) == log
-    assert len([path for path in lab.out.iterdir() if path.is_dir()]) == 8
-
-
-@pytest.mark.parametrize("every, first_epoch", [(1, 4), (2, 3), (5, 1)])
-def test_an_interrupted_run_goes_on_from_its_checkpoint(
-    lab, expected, epochs_run, monkeypatch, capsys, every, first_epoch
-):
-    with monkeypatch.context() as patch:
-        at_epoch(patch, SECOND, 4, interrupt)
-        assert lab("--checkpoint-every", every) == 130
-    out = capsys.readouterr().out
-    assert "interrupted with 1 of 4 runs finished; the same command goes on from here" in out
-    assert logs_in(lab.out) == {FIRST: expected[FIRST]}
-    epochs_run.clear()
-    assert lab("--checkpoint-every", every) == 0
-    assert [e for r, e in epochs_run if r == SECOND] == list(range(first_epoch, 5))
-    assert logs_in(lab.out) == expected
-    assert not list(lab.out.rglob("checkpoint.npz")) and not temporary_files(lab.out)
-
-
-def test_a_stack_goes_on_too(lab, epochs_run, monkeypatch):
-    for moment in (3, 4, 99):
-        with monkeypatch.context() as patch:
-            at_epoch(patch, FIRST, moment, interrupt)
-            lab("--stack", 2, "--checkpoint-every", 1)
-    assert [epoch for run_id, epoch in epochs_run if run_id == SECOND] == [1, 2, 3, 4]
-    whole = lab.out.with_name("whole")
-    assert lab("--stack", 2, "--out", whole) == 0
-    assert logs_in(lab.out) == logs_in(whole)
-
-
-def test_a_stack_of_which_one_run_is_saved_goes_on_too(lab, epochs_run, monkeypatch):
-    """Interrupted between the first run's log and the second's."""
-    save_run, saved = results.save_run, []
-
-    def save_one(log, out):
-        if saved:
-            interrupt()
-        saved.append(save_run(log, out))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(results, "save_run", save_one)
-        assert lab("--stack", 2, "--checkpoint-every", 1) == 130
-    lab("--stack", 2, "--checkpoint-every", 1)
-    assert [epoch for run_id, epoch in epochs_run if run_id == SECOND].count(1) == 1
-
-
-@pytest.mark.parametrize("damage", [b"", b"PK", None])
-def test_a_bad_checkpoint_costs_only_time(lab, expected, monkeypatch, damage):
-    with monkeypatch.context() as patch:
-        at_epoch(patch, FIRST, 3, interrupt)
-        lab("--checkpoint-every", 1)
-    checkpoint = lab.out / FIRST / "checkpoint.npz"
-    data = checkpoint.read_bytes()
-    checkpoint.write_bytes(data[:-1000] if damage is None else damage)
-    assert lab() == 0 and logs_in(lab.out) == expected
-
-
-def test_a_checkpoint_that_cannot_be_written_costs_only_safety(lab, expected, monkeypatch):
-    monkeypatch.setattr(Training, "save", full)
-    assert lab("--checkpoint-every", 1) == 0 and logs_in(lab.out) == expected
-
-
-# ---- disks
-
-
-@pytest.mark.parametrize("place", ["replace", "write"])
-def test_a_full_disk_is_a_clear_error_and_what_is_finished_stays(
-    lab, expected, epochs_run, monkeypatch, capsys, place
-):
-    with monkeypatch.context() as patch:
-        target = (os, "replace") if place == "replace" else (results, "write_text")
-        at_epoch(patch, THIRD, 2, lambda: patch.setattr(*target, full))
-        assert lab() == 1
-    error = capsys.readouterr().err
-    assert "No space left on device" in error and str(lab.out) in error
-    assert "goes on from what is saved" in error and "Traceback" not in error
-    assert logs_in(lab.out) == {run_id: expected[run_id] for run_id in (FIRST, SECOND)}
-    assert not temporary_files(lab.out)
-    epochs_run.clear()
-    assert lab() == 0 and logs_in(lab.out) == expected
-    assert not {run_id for run_id, _ in epochs_run} & {FIRST, SECOND}
-
-
-def test_a_file_in_place_of_a_run_s_folder_is_a_clear_error(lab, expected, capsys):
-    lab.out.mkdir()
-    (lab.out / THIRD).write_text("precious")
-    assert lab() == 1
-    error = capsys.readouterr().err
-    assert THIRD in error and "Traceback" not in error
-    assert (lab.out / THIRD).read_text() == "precious"
-    (lab.out / THIRD).unlink()
-    assert lab() == 0 and logs_in(lab.out) == expected
-
-
-def test_a_directory_removed_during_the_sweep(lab, expected, monkeypatch):
-    """All logs are in memory still: they are saved again, or else the exit code tells."""
-    at_epoch(monkeypatch, THIRD, 2, lambda: shutil.rmtree(lab.out))
-    code = lab()
-    assert code == 1 or (code == 0 and logs_in(lab.out) == expected)
-
-
-def test_a_damaged_log_of_another_run_is_no_traceback_in_the_end(lab, expected, capsys):
-    (lab.out / "another").mkdir(parents=True)
-    (lab.out / "another" / "training_log.json").write_text("{")
-    assert lab() != 0
-    assert str(lab.out / "another") in capsys.readouterr().err
-
-
-def test_a_restart_with_other_settings_keeps_the_old_runs(lab, expected):
-    lab()
-    lab("--restart", "--epochs", 2)
-    for run_id, log in expected.items():
-        old = lab.out / f"{run_id}.old1" / "training_log.json"
-        assert same(json.loads(old.read_text())) == log
-
-
-def test_an_interrupted_restart_with_other_settings_goes_on(lab, epochs_run, monkeypatch):
-    lab()
-    epochs_run.clear()
-    with monkeypatch.context() as patch:
-        at_epoch(patch, FIRST, 3, interrupt)
-        lab("--restart", "--epochs", 5, "--checkpoint-every", 1)
-    lab("--epochs", 5)
-    assert [epoch for run_id, epoch in epochs_run if run_id == FIRST] == [1, 2, 3, 4, 5]
-
-
-def test_rates_that_hardly_differ_are_two_runs_or_refused(lab):
-    code = lab("--lr", "0.1", "0.10000000000001")
-    assert code == 2 or len(logs_in(lab.out)) == 8
-
-
-def test_ctrl_c_while_the_data_is_loaded(lab, monkeypatch):
-    monkeypatch.setattr(exp3, "load", lambda *args, **kwargs: interrupt())
-    with suppress(KeyboardInterrupt):
-        assert lab() == 130
-        return
-    pytest.fail("a traceback")
-
-
-# ---- divergence
-
-
-def test_a_run_that_diverges_ends_itself_and_not_the_sweep(lab, tiny, capsys):
-    cells = [("sgd", 0.01), ("sgd_momentum", 0.01), ("sgd", 100), ("sgd_momentum", 10)]
-    runs = [Config(optimizer=o, learning_rate=r, epochs=2, batch_size=16) for o, r in cells]
-    axes = ["--activation", "relu", "--seed", 42, "--optimizer", "sgd", "sgd_momentum"]
-    settings = ["--hidden", 256, 128, "--epochs", 2, "--batch-size", 16]
-    assert lab(*axes, *settings, "--lr", 0.01, 10, 100) == 0
-    logs, table = logs_in(lab.out), capsys.readouterr().out.split("test acc")[1]
-    assert len(logs) == 6
-    for config in runs[:2]:
-        assert logs[config.run_id]["diverged"] is None and logs[config.run_id]["test_accuracy"] > 0
-    with (lab.out / "summary.csv").open(newline="") as file:
-        summary = {row["experiment_id"]: row for row in csv.DictReader(file)}
-    for config in runs[2:]:
-        run_id = config.run_id
-        assert logs[run_id] == undisturbed([config], tiny)[run_id]
-        epoch, step = logs[run_id]["diverged"].values()
-        assert re.search(rf"^{run_id} +diverged in epoch {epoch}, step {step}$", table, re.M)
-        assert summary[run_id]["diverged"] == f"epoch {epoch} step {step}"
-    for path in lab.out.rglob("*.json"):
-        assert "NaN" not in path.read_text() and "Infinity" not in path.read_text()
-
 
 # ---- workers that die
 
@@ -323,10 +40,9 @@ def poison(monkeypatch, marks, run_id, times, early=False, memory=False):
 
     It dies as the kernel kills, or runs out of memory. The folder `marks` counts the attempts.
     """
-    run_stack = sweep.run_stack
+    run_stack = workers.run_stack
 
     def poisoned(configs, *args):  # nested, so that it travels to the workers as it is
-        from nnlite.training import Training
 
         def die(training):
             (marks / str(len(list(marks.iterdir())))).touch()
@@ -350,7 +66,7 @@ def poison(monkeypatch, marks, run_id, times, early=False, memory=False):
             Training.run_epoch, Training.__init__ = sound_epoch, sound_init
 
     marks.mkdir()
-    monkeypatch.setattr(sweep, "run_stack", poisoned)
+    monkeypatch.setattr(workers, "run_stack", poisoned)
 
 
 @posix
@@ -389,41 +105,6 @@ def test_the_last_lines_name_what_is_missing(lab, monkeypatch, capsys):
     with redirect_stderr(sys.stdout):  # as on a terminal
         assert lab() == 1
     assert SECOND in capsys.readouterr().out.splitlines()[-1]
-
-
-# ---- progress
-
-
-def test_a_report_may_go_while_progress_is_reading(tmp_path, monkeypatch):
-    """One thread forgets a run, another has just listed its report."""
-    progress, report = sweep.Progress([SMALL], tmp_path), tmp_path / SMALL.run_id
-    report.touch()
-    reading, gone, problems = threading.Event(), threading.Event(), []
-    read_text, unlink = Path.read_text, Path.unlink
-
-    def poll():
-        try:
-            progress.poll()
-        except OSError as error:
-            problems.append(error)
-
-    def slow_read(path):
-        reading.set()
-        gone.wait(0.3)
-        return read_text(path)
-
-    def late_unlink(path, **options):
-        monkeypatch.setattr(Path, "read_text", slow_read)
-        other.start()
-        reading.wait(0.3)
-        unlink(path, **options)
-        gone.set()
-
-    monkeypatch.setattr(Path, "unlink", late_unlink)
-    other = threading.Thread(target=poll)
-    progress.forget([SMALL.run_id])
-    other.join()
-    assert not report.exists() and not problems
 
 
 # ---- real sweeps, as they are started in a shell
@@ -617,13 +298,13 @@ def test_stack_size_is_what_half_the_free_memory_holds(tiny):
         runtime = SimpleNamespace(memGetInfo=lambda: (free, 80 * 2**30))
         return Device("gpu", SimpleNamespace(cuda=SimpleNamespace(runtime=runtime)), "")
 
-    assert sweep.stack_size(gpu(2 * 64 * each), Config(), tiny) == 64
-    assert sweep.stack_size(gpu(2 * 64 * each - 2), Config(), tiny) == 63
-    assert sweep.stack_size(gpu(0), Config(), tiny) == 1
-    assert sweep.stack_size(select_device("cpu"), Config(), tiny) == 1
+    assert workers.stack_size(gpu(2 * 64 * each), Config(), tiny) == 64
+    assert workers.stack_size(gpu(2 * 64 * each - 2), Config(), tiny) == 63
+    assert workers.stack_size(gpu(0), Config(), tiny) == 1
+    assert workers.stack_size(select_device("cpu"), Config(), tiny) == 1
 
 
 def test_stacks_hold_what_differs_in_seed_and_rate_only():
     a, b, c = Config(seed=1), Config(seed=2, learning_rate=0.1), Config(seed=1, activation="tanh")
-    assert sweep.stacks([a, c, b], 8) == [[a, b], [c]]
-    assert sweep.stacks([a, c, b], 1) == [[a], [b], [c]]
+    assert workers.stacks([a, c, b], 8) == [[a, b], [c]]
+    assert workers.stacks([a, c, b], 1) == [[a], [b], [c]]

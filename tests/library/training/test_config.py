@@ -15,16 +15,16 @@ from nnlite.schedulers import SCHEDULERS
 from nnlite.training.config import Config, hidden_name
 
 
-def test_defaults_are_the_lab_sheet_s():
+def test_defaults_are_the_original_sheet_s():
     config = Config()
     assert (config.epochs, config.batch_size, config.hidden) == (30, 128, (256, 128))
     assert (config.init, config.scheduler) == ("uniform", "none")
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_customary_learning_rates(optimizer):
-    customary = 0.01 if "sgd" in optimizer else 0.001
-    assert Config(optimizer=optimizer).learning_rate == customary
+def test_usual_learning_rates(optimizer):
+    usual = 0.01 if "sgd" in optimizer else 0.001
+    assert Config(optimizer=optimizer).learning_rate == usual
     assert Config(optimizer=optimizer, learning_rate=0.5).learning_rate == 0.5
 
 

@@ -1,6 +1,7 @@
 """nnlite.logs: what a log holds, how it grows, and its summary."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,17 +10,20 @@ import pytest
 import nnlite
 from nnlite.activations import ACTIVATIONS
 from nnlite.backend import select_device
-from nnlite.training import train
+from nnlite.training import logs, train
 from nnlite.training.config import Config
 from nnlite.training.logs import (
     append,
     append_epoch,
     identity,
     leaves,
+    like,
     nested_map,
     new_log,
+    seal,
     summarize,
     to_host_together,
+    verify,
 )
 
 SMALL = Config(hidden=(16, 8), epochs=2, batch_size=64)
@@ -40,9 +44,9 @@ LINEARS = ["fc1", "fc2", "fc3"]
 LAYERS = ["fc1", "act1", "fc2", "act2", "fc3"]
 
 
-def test_log_has_the_lab_sheet_s_keys_and_what_we_add(tiny):
+def test_log_has_the_original_sheet_s_keys_and_what_we_add(tiny):
     log = run(SMALL, tiny)
-    assert list(log) == list(new_log(SMALL, tiny, select_device("cpu"), 1))
+    assert list(log) == [*new_log(SMALL, tiny, select_device("cpu"), 1), "sha256"]
     assert log["experiment_id"] == SMALL.run_id
     assert log["config"] == {
         "activation": "relu", "optimizer": "adam", "learning_rate": 0.001, "scheduler": "none",
@@ -146,6 +150,7 @@ def test_nested_dicts():
     tree = {"a": 1, "b": {"c": [2, 3], "d": {}}}
     assert nested_map(lambda leaf: str(leaf), tree) == {"a": "1", "b": {"c": "[2, 3]", "d": {}}}
     assert leaves(tree) == [1, [2, 3]]
+    assert like(tree, ["x", "y"]) == {"a": "x", "b": {"c": "y", "d": {}}}
     history = {}
     append(history, tree)
     append(history, {"a": None, "b": {"c": [4], "d": {}}})
@@ -184,8 +189,8 @@ RECORD = {
 }
 
 
-def grown(log, losses, record):
-    append_epoch(log, 0.1, np.array(losses, "float32"), record, 2.0)
+def grown(log, losses, measured, histograms=None):
+    append_epoch(log, 0.1, np.array(losses, "float32"), measured, histograms or {}, 2.0)
     return log
 
 
@@ -201,6 +206,15 @@ def test_an_epoch_is_added(begun):
     assert log["val_loss"] == [0.5, 0.75] and log["epoch_time"] == [2.0, 2.0]
     assert log["val_confusion"] == [[[1, 2], [3, 4]]] * 2
     assert log["update_ratio"] == {"fc1": [0.001] * 2} and log["probe"]["act1"]["dead"] == [0, 0]
+
+
+def test_histograms_belong_to_an_epoch_that_did_not_diverge(begun):
+    assert begun["histograms"] == {"first": {}, "last": {}}
+    counted = {"low": 0, "high": 1, "counts": [1]}
+    log = grown(begun, [0.25], RECORD, {"last": {"fc1": counted}})
+    assert log["histograms"] == {"first": {}, "last": {"fc1": counted}}
+    log = grown(log, [np.nan], RECORD, {"first": {"fc1": counted}})
+    assert log["histograms"]["first"] == {}
 
 
 @pytest.mark.parametrize(
@@ -297,3 +311,114 @@ def test_summary_of_a_run_that_diverged_at_once(log):
     for key in ("best_val_accuracy", "best_epoch", "epoch_to_90pct_best"):
         assert summary[key] is None
     assert summary["mean_gradient_early_layers"] is None
+
+
+# ---- the checksum
+
+
+@pytest.fixture(scope="module")
+def sealed(tiny):
+    """The text of a finished log, as it is saved."""
+    return json.dumps(run(replace(SMALL, hidden=(4,)), tiny), indent=1)
+
+
+def assert_refused(log, words="does not match its checksum"):
+    with pytest.raises(ValueError, match=words) as error:
+        verify(log)
+    assert "\n" not in str(error.value) and ". " not in str(error.value)
+
+
+def test_a_log_that_was_saved_and_read_is_accepted(sealed):
+    verify(json.loads(sealed))
+    verify(json.loads(json.dumps(json.loads(sealed))))  # without the indentation
+
+
+def test_any_changed_digit_is_noticed(sealed):
+    """In a number or a text. Some digits beyond float64's precision change no number."""
+    random, content, refused = np.random.default_rng(0), json.loads(sealed), 0
+    digits = [match.start() for match in re.finditer(r"\d", sealed)]
+    for place in random.choice(digits, 500, replace=False):
+        digit = str((int(sealed[place]) + random.integers(1, 10)) % 10)
+        try:
+            log = json.loads(sealed[:place] + digit + sealed[place + 1 :])
+        except ValueError:  # a number that begins with 0, which is no JSON
+            continue
+        if log != content:
+            refused += 1
+            assert_refused(log, "checksum")  # even if the digit is one of "sha256"
+    assert refused > 400
+
+
+def swap_first_two(tree):
+    """Put the first key of a dict behind the second."""
+    first, second, *others = tree.items()
+    return dict([second, first, *others])
+
+
+CHANGES = {
+    "reordered keys": swap_first_two,
+    "reordered layers": lambda log: log | {"probe": swap_first_two(log["probe"])},
+    "one more key": lambda log: log | {"more": 1},
+    "one key less": lambda log: {key: log[key] for key in log if key != "stack"},
+    "one epoch less": lambda log: log | {"val_loss": log["val_loss"][:-1]},
+    "1.0 for 1": lambda log: log | {"stack": 1.0},
+    "true for 1": lambda log: log | {"stack": True},
+    "nothing": lambda log: log | {"test_loss": None},
+    "another checksum": lambda log: log | {"sha256": "0" * 64},
+    "no text as checksum": lambda log: log | {"sha256": None},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_changed_log_is_refused(sealed, change):
+    assert_refused(change(json.loads(sealed)))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_that_are_not_finite_are_refused(sealed, number):
+    log = json.loads(re.sub(r'"test_loss": [^,]*', f'"test_loss": {number}', sealed))
+    assert_refused(log, "what no log can hold")
+    with pytest.raises(ValueError):
+        seal(log)
+
+
+def test_deep_nesting_is_refused(sealed):
+    log = json.loads(sealed)
+    for _ in range(100_000):
+        log["initial"] = {"more": log["initial"]}
+    with pytest.raises(ValueError):
+        verify(log)
+    while log := log.pop("initial", None) or log.pop("more", None):  # step by step, not recursively
+        pass
+
+
+@pytest.mark.parametrize("log", [None, [], "log", 7, {}, {"versions": "0.3.0"}], ids=str)
+def test_what_is_no_log_is_refused(log):
+    assert_refused(log, "not the log of a training")
+
+
+def test_a_log_without_checksum_is_refused(sealed, tiny):
+    log = json.loads(sealed)
+    del log["sha256"]
+    assert_refused(log, "has no checksum")
+    assert_refused(new_log(SMALL, tiny, select_device("cpu"), 1), "has no checksum")
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0", "0.2.11"])
+def test_a_log_of_an_older_version_is_told_apart(sealed, version):
+    log = json.loads(sealed)
+    del log["sha256"]
+    log["versions"]["nnlite"] = version
+    assert_refused(log, f"^nnlite {version} made it, ")
+
+
+def test_sealing_twice_changes_nothing(sealed):
+    log = json.loads(sealed)
+    seal(log)
+    assert log == json.loads(sealed) and list(log)[-1] == "sha256"
+
+
+def test_every_key_is_explained(sealed):
+    """In the table at the top of logs.py, in the order of the log."""
+    table = re.findall(r"^    (\w+(?:, \w+)*)  +", logs.__doc__, re.M)
+    assert ", ".join(table).split(", ") == list(json.loads(sealed))

@@ -21,7 +21,7 @@ from nnlite.training import Training, scaled, train, train_epoch
 from nnlite.training import loop as training
 from nnlite.training.config import Config
 from nnlite.training.diagnostics import gradient_statistics, histograms, probe_statistics
-from nnlite.training.logs import leaves, summarize
+from nnlite.training.logs import leaves, summarize, verify
 
 SMALL = Config(hidden=(16, 8), epochs=2, batch_size=64)
 EVERY_EPOCH = ("epoch", "train_loss", "val_loss", "val_accuracy", "learning_rate", "epoch_time")
@@ -33,12 +33,13 @@ def run(config, data, **options):
 
 
 def without_time(log):
-    return {key: value for key, value in log.items() if key != "epoch_time"}
+    return {key: value for key, value in log.items() if key not in ("epoch_time", "sha256")}
 
 
 def numbers(log):
     """Every measured number, by name, None as nan; of images, only how badly they are mistaken."""
-    about = ("experiment_id", "config", "dataset", "device", "versions", "stack", "epoch_time")
+    about = ["experiment_id", "config", "dataset", "device", "versions", "stack", "epoch_time"]
+    about += ["sha256", "most_wrong"]
     found = {}
 
     def add(name, value):
@@ -48,7 +49,7 @@ def numbers(log):
         else:
             found[name] = np.array(value, dtype="float64")
 
-    add("", {key: value for key, value in log.items() if key not in (*about, "most_wrong")})
+    add("", {key: value for key, value in log.items() if key not in about})
     add("most_wrong", [mistake["probability"] for mistake in log["most_wrong"]])
     return found
 
@@ -682,13 +683,24 @@ def test_a_training_keeps_to_its_device(tiny, monkeypatch):
     seen = []
     step = OPTIMIZERS["sgd"].step
     monkeypatch.setattr(
-        OPTIMIZERS["sgd"], "step", lambda self: (seen.append(backend._compiled), step(self))
+        OPTIMIZERS["sgd"], "step", lambda self: (seen.append(backend.selected.name), step(self))
     )
     config = Config(optimizer="sgd", epochs=1, batch_size=1000)
     train([config], tiny, cpu)
     train([config], tiny, compiled)
     train([config], tiny)
-    assert seen == [False, True, False]
+    assert seen == ["cpu", "numba", "cpu"]
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_every_log_is_sealed_when_its_run_is_finished(tiny, epochs):
+    """Those of a stack one by one, diverged or not."""
+    tame = replace(WILD, learning_rate=0.05, epochs=epochs)
+    for log in train([tame, replace(tame, learning_rate=1e6)], tiny):
+        verify(log)
+        log["train_loss"][0] = 1.0
+        with pytest.raises(ValueError):
+            verify(log)
 
 
 @pytest.mark.parametrize("configs", [[], None])

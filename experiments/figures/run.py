@@ -1,0 +1,349 @@
+"""Figures of one run: how it learned, what goes on inside the network, and what it gets wrong."""
+
+import base64
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from figures import inside, style
+from findings.sweep import color_of, dashes_of, label, table
+from nnlite.training.config import Config, hidden_name
+from nnlite.training.logs import summarize
+
+BEYOND = 0.005  # share of numbers below the first bin of a histogram, and above the last
+LIGHT = "#C8C8C8"
+CELL = {"ha": "center", "va": "center"}  # of the text in a cell of a table
+
+
+@style.settings()
+def run_figures(log: dict) -> dict[str, Figure]:
+    """Return the figures of one run by name, without those that would show nothing."""
+    figures = {
+        "loss_accuracy": loss_accuracy(log),
+        "learning_rate": learning_rate(log),
+        "gradient_flow": gradient_flow(log),
+        "zero_gradients": zero_gradients(log),
+        "update_ratio": update_ratio(log),
+        "signal": signal(log),
+        "units": units(log),
+        "saturation": saturation(log),
+        "histogram_activations": histograms(log, "act", "Activations", "output a"),
+        "histogram_gradients": histograms(log, "fc", "Gradients dL/dz", "dL/dz (nats)"),
+        "confusion": confusion(log),
+        "most_wrong": most_wrong(log),
+    }
+    return {name: figure for name, figure in figures.items() if figure}
+
+
+# What they share
+
+
+def run_name(log: dict) -> str:
+    """Say what run a figure shows; settings as usual are left out."""
+    config = Config(**log["config"])
+    keys = ["activation", "optimizer", "learning_rate"]
+    others = ("scheduler", "batch_size", "init")
+    keys += [key for key in others if getattr(config, key) != getattr(Config, key)]
+    unusual = config.hidden != Config.hidden
+    hidden = f", hidden {hidden_name(config.hidden)}" if unusual else ""
+    return f"{label(config, keys)}{hidden}, seed {config.seed}"
+
+
+def run_figure(
+    log: dict, title: str = "", size: tuple[float, float] = (9, 4.2), note: str = "", **frame
+) -> tuple[Figure, np.ndarray]:
+    """Return a new figure with the title, the name of the run below it, and its divergence."""
+    if log["diverged"]:
+        note = f"diverged at epoch {log['diverged']['epoch']}"
+    frame = {"top": 1.05 if title else 0.85, **frame}
+    name = f"{title}\n{run_name(log)}" if title else run_name(log)
+    return style.new_figure(name, log["dataset"], size=size, note=note, **frame)
+
+
+def looks_of(log: dict) -> tuple[dict, dict]:
+    """Return how the run's curve looks: a line, and one with a hollow dot at each number."""
+    config = log["config"]
+    line = {"color": color_of(config["activation"]), "linestyle": dashes_of(config["optimizer"])}
+    return line, {**line, "marker": "o", "linewidth": 1.2, "markerfacecolor": "white"}
+
+
+def draw_from_start(ax: Axes, layers: np.ndarray, looks: list[dict]) -> None:
+    """Draw a curve for each layer, from epoch 0: before training."""
+    for k, (values, look) in enumerate(zip(layers, looks), start=1):
+        ax.plot(values, label=f"layer {k}", markevery=-(-len(values) // 10), **look)
+    epochs = layers.shape[1] - 1
+    style.epoch_axis(ax, epochs)
+    ax.set(xlim=(-0.03 * epochs, 1.03 * epochs), xlabel="epoch (0: before training)")
+
+
+# How it learned
+
+
+def loss_accuracy(log: dict) -> Figure:
+    """Training and validation loss, and validation accuracy."""
+    line, dotted = looks_of(log)
+    epochs = log["epoch"][-1]
+    figure, ((left, right),) = run_figure(log, columns=2)
+    losses, accuracy = table([log["train_loss"], log["val_loss"]]), table([log["val_accuracy"]])
+    style.draw_curve(left, losses[:1], label="training", marker="o" if epochs < 3 else "", **line)
+    style.draw_curve(left, losses[1:], label="validation", **dotted)
+    style.value_axis(left, style.LOSS, losses, ceiling=style.MAX_LOSS)
+    style.draw_curve(right, accuracy, **dotted)
+    style.value_axis(right, "validation accuracy (%)", accuracy)
+    above = {"loc": "lower left", "bbox_to_anchor": (-0.03, 0.98), "ncols": 2}
+    summary = summarize(log)
+    best, epoch = summary["best_val_accuracy"], summary["best_epoch"]
+    if best is not None:
+        text = f"best: {best:.2f} % at epoch {epoch}"
+        right.plot(epoch, best, "*", markersize=15, color="black", label=text)
+        right.legend(**above)
+    left.legend(**above)
+    style.epoch_axis(left, epochs)
+    style.epoch_axis(right, epochs)
+    return figure
+
+
+def learning_rate(log: dict) -> Figure | None:
+    """The learning rate by epoch, if a schedule changes it."""
+    if log["config"]["scheduler"] == "none":
+        return None
+    _, dotted = looks_of(log)
+    figure, ((ax,),) = run_figure(log, size=(7, 4), top=0.6)
+    rates = table([log["learning_rate"]])
+    style.draw_curve(ax, rates, **dotted)
+    style.value_axis(ax, "learning rate (unitless)", rates, "log")
+    style.epoch_axis(ax, log["epoch"][-1])
+    return figure
+
+
+def gradient_flow(log: dict) -> Figure:
+    """Mean |gradient| of each layer's weight: by epoch, and at the end from layer to layer."""
+    gradients, epochs = style.weight_gradients(log), log["epoch"][-1]
+    size = (9, inside.legend_height(len(gradients), 4.2))
+    figure, ((left, right),) = run_figure(log, size=size, columns=2, sharey=True)
+    lines = style.draw_layers(left, [gradients])
+    style.value_axis(left, style.GRADIENT, table(gradients.values()), "log")
+    style.epoch_axis(left, epochs)
+    last = epochs - 1 if log["diverged"] and epochs > 1 else epochs
+    for x, line in enumerate(lines):
+        y = line.get_ydata()[last - 1]
+        right.plot(x, y, line.get_marker(), color=line.get_color(), markersize=12)
+    every = 1 + len(lines) // 8
+    right.set_xticks(range(0, len(lines), every), list(gradients)[::every])
+    right.set(xlim=(-0.5, len(lines) - 0.5), xlabel="layer")
+    right.set_title(f"at epoch {last}", loc="left")
+    style.legend_right(figure, lines, 0.75, "weight of")
+    return figure
+
+
+def zero_gradients(log: dict) -> Figure | None:
+    """The original sheet's indicator of dead units, of the activations that it is meant for."""
+    if log["config"]["activation"] not in ("relu", "leaky_relu", "elu"):
+        return None
+    gradients = style.weight_gradients(log, "pct_zero")
+    size = (7.5, inside.legend_height(len(gradients), 4))
+    figure, ((ax,),) = run_figure(log, size=size, top=0.6)
+    lines = style.draw_layers(ax, [gradients])
+    style.legend_right(figure, lines, 0.5, "weight of")
+    measured = table(gradients.values())
+    from_0_to_1 = [0 * measured, 0 * measured + 1]  # at least, where there are any
+    style.value_axis(ax, "share of zero gradients (%)", [measured, *from_0_to_1])
+    style.epoch_axis(ax, log["epoch"][-1])
+    return figure
+
+
+# Inside the network
+
+
+def update_ratio(log: dict) -> Figure | None:
+    """How far the last step of each epoch moved the weight of each layer."""
+    layers = inside.log_ratios(log)
+    values = table(layers.values())
+    if not np.isfinite(values).any():
+        return None
+    size = (8, inside.legend_height(len(layers)))
+    figure, ((ax,),) = run_figure(log, "Size of the updates", size, top=0.85)
+    lines = [*style.draw_layers(ax, [layers]), inside.draw_guide(ax)]
+    style.value_axis(ax, inside.UPDATE_RATIO, [values, inside.GUIDE])
+    style.epoch_axis(ax, log["epoch"][-1])
+    style.legend_right(figure, lines, 0.75, "weight of")
+    return figure
+
+
+def signal(log: dict) -> Figure | None:
+    """The gradient that reaches each layer: by epoch, and from layer to layer."""
+    layers = inside.from_start(log, "probe", "fc", "gradient_norm")
+    if not (layers > 0).any():
+        return None
+    title, size = "Gradient that reaches each layer", (10, inside.legend_height(len(layers)))
+    figure, ((left, right),) = run_figure(log, title, size, columns=2, sharey=True)
+    draw_from_start(left, layers, style.layer_looks(len(layers)))
+    style.value_axis(left, "norm of dL/dz (nats)", layers, "log")
+    last = np.flatnonzero(np.isfinite(layers).any(axis=0))[-1]
+    numbers = np.arange(len(layers)) + 1
+    dashed = {"linestyle": "--", "markerfacecolor": "white", "zorder": 3}
+    ends = {0: {"label": "before training", **dashed}}
+    if last > 0:
+        ends[last] = {"label": f"after epoch {last}"}
+    for epoch, look in ends.items():
+        right.plot(numbers, layers[:, epoch], marker="o", color=style.GREY, **look)
+    right.set(xlabel="layer", xlim=(0.6, len(layers) + 0.4))
+    right.xaxis.set_major_locator(MaxNLocator(integer=True))
+    style.legend_right(figure, [*left.lines, *right.lines], 0.95)
+    return figure
+
+
+def units(log: dict) -> Figure | None:
+    """Dead units, beside the original sheet's indicator of them, which is something else."""
+    found = inside.shares(log)
+    values = np.append(found[inside.DEAD], found[inside.ZERO])
+    if not (found[inside.DEAD].size and (values > 0).any()):
+        return None
+    layers = len(found[inside.ZERO])
+    title, size = "Dead units are not zero gradients", (10, inside.legend_height(layers))
+    figure, (axes,) = run_figure(log, title, size, columns=2, sharey=True)
+    for ax, share in zip(axes, (inside.DEAD, inside.ZERO)):
+        draw_from_start(ax, found[share], style.layer_looks(layers))
+        ax.set_title(inside.MEANING[share], loc="left")
+        ax.set_ylabel(share)
+    style.value_axis(axes[0], inside.DEAD, [values, 0, 1])
+    style.legend_right(figure, axes[1].lines, 0.95)
+    return figure
+
+
+def saturation(log: dict) -> Figure | None:
+    """Outputs of sigmoid and tanh where the function is nearly flat."""
+    layers = inside.shares(log)[inside.SATURATED]
+    if not layers.size:
+        return None
+    figure, ((ax,),) = run_figure(log, "Saturation", (8, inside.legend_height(len(layers))))
+    draw_from_start(ax, layers, style.layer_looks(len(layers) + 1))
+    ax.set_title(inside.MEANING[inside.SATURATED], loc="left")
+    style.value_axis(ax, inside.SATURATED, [layers, 0, 1])
+    style.legend_right(figure, ax.lines, 0.95)
+    return figure
+
+
+def densities(histogram: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Return the density in each bin of a histogram of the log, and the edges of the bins.
+
+    The log counts what lies beyond the bins in the first and the last of them; here it is left
+    out. (At an end where nothing lies beyond, as at relu's 0, that takes 0.5 % from a large pile.)
+    """
+    counts = np.array(histogram["counts"], dtype=float)
+    total = counts.sum()
+    counts[[0, -1]] = np.maximum(counts[[0, -1]] - BEYOND * total, 0)
+    edges = np.linspace(histogram["low"], histogram["high"], len(counts) + 1)
+    return counts / total / np.diff(edges), edges
+
+
+def histograms(log: dict, kind: str, title: str, text: str) -> Figure | None:
+    """Densities in each layer, first and last epoch (Glorot & Bengio 2010, figures 2-4 and 6-7).
+
+    On a log scale, as most numbers may share one bin: relu's outputs that are 0, or the gradients
+    of images that are classified well.
+    """
+    first, last = log["histograms"]["first"], log["histograms"]["last"]
+    names = [name for name in first if name.startswith(kind)]
+    if not names:
+        return None
+    columns = min(4, len(names))
+    rows = -(-len(names) // columns)
+    size = (2.8 * columns + 2.1, 2.2 * rows + 1.7)
+    note = f"without the outer {100 * BEYOND:g} % on each side"
+    figure, axes = run_figure(log, title, size, note, rows=rows, columns=columns)
+    figure.subplots_adjust(hspace=0.55, wspace=0.4)
+    color = color_of(log["config"]["activation"])
+    for ax, name in zip(axes.flat, names):
+        heights, edges = densities(first[name])
+        ax.stairs(heights, edges, baseline=1e-300, fill=True, color=LIGHT)
+        if last:
+            dark, edges = densities(last[name])
+            ax.stairs(dark, edges, baseline=None, color=color, linewidth=1.5)
+            heights = np.append(heights, dark)
+        if (heights > 0).sum() > 1 + bool(last):
+            style.value_axis(ax, "", heights, "log")
+        else:  # a single bin, the width of which means nothing
+            ax.set_yticks([])
+            ax.text(0.54, 0.5, "all the same", transform=ax.transAxes)
+        ax.xaxis.set(major_locator=MaxNLocator(3), major_formatter="{x:g}")
+        ax.set_title(name, loc="left")
+        ax.set_xlabel(text)
+    for ax in axes.flat[len(names) :]:
+        ax.set_axis_off()
+    for ax in axes[:, 0]:
+        ax.set_ylabel("density")
+    legend = [Patch(color=LIGHT, label="first"), Line2D([], [], color=color, label="last")]
+    style.legend_right(figure, legend if last else legend[:1], 0.95, "epoch")
+    return figure
+
+
+# What it gets wrong
+
+
+def confusion(log: dict) -> Figure | None:
+    """What share of each class is taken for which class, on the test set."""
+    if log["test_confusion"] is None:
+        return None
+    counts, classes = np.array(log["test_confusion"]), log["dataset"]["classes"]
+    images = counts.sum(axis=1, keepdims=True)
+    percent = 100 * counts / np.maximum(images, 1)
+    longest, side = max(map(len, classes)), 0.55 * len(classes)
+    bottom = 0.9 + 0.075 * longest  # inches, for names at an angle
+    size = (max(side + 1.9, 7), side + bottom + 0.85)
+    title, note = "Confusion on the test set (%)", "rows add up to 100 %"
+    figure, ((ax,),) = run_figure(log, title, size, note, top=0.85, left=1.6)
+    figure.subplots_adjust(bottom=bottom / size[1])
+    # Errors only, or the diagonal would outshine them. The map's dark end stays unused: black
+    # text is read on all cells.
+    errors = np.where(np.eye(len(classes)), np.nan, percent)
+    most = max(1, np.nanmax(errors, initial=0))
+    ax.pcolormesh(errors, cmap="Oranges", vmin=0, vmax=1.7 * most, edgecolors="white")
+    for i, j in np.argwhere(counts + np.eye(len(classes))):
+        text = f"{percent[i, j]:.{0 if percent[i, j] >= 9.95 or i == j else 1}f}"
+        ax.text(j + 0.5, i + 0.53, text, weight="bold" if i == j else "normal", **CELL)
+    ticks = np.arange(len(classes)) + 0.5
+    at_an_angle = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    ax.set_xticks(ticks, classes, **at_an_angle if longest > 3 else {})
+    ax.set_yticks(ticks, classes)
+    ax.set(xlabel="predicted class", ylabel="true class")
+    style.table_axes(ax, len(classes), style.GRID)
+    return figure
+
+
+def square(image: str) -> np.ndarray:
+    """Return the pixels of an entry of a log's most_wrong as a square, filled up with 0 if need be.
+
+    So samples that are no square images are seen as squares of their numbers, row by row.
+    """
+    pixels = np.frombuffer(base64.b64decode(image), dtype="uint8")
+    side = math.ceil(math.sqrt(len(pixels)))
+    return np.pad(pixels, (0, side * side - len(pixels))).reshape(side, side)
+
+
+def most_wrong(log: dict) -> Figure | None:
+    """The test images that are most confidently taken for another class."""
+    classes = log["dataset"]["classes"]
+    if not log["most_wrong"]:
+        return None
+    rows = -(-len(log["most_wrong"]) // 4)
+    size = (8.4, 2.15 * rows + 1.05)
+    note = "true class → predicted class, and its probability"
+    figure, ((ax,),) = run_figure(log, "Most confidently wrong", size, note, left=0.2, top=0.75)
+    figure.subplots_adjust(bottom=0.4 / size[1])
+    gray = {"cmap": "gray_r", "interpolation": "nearest"}
+    for k, wrong in enumerate(log["most_wrong"]):
+        x, y = 1.4 * (k % 4), 1.5 * (k // 4)
+        ax.imshow(square(wrong["image"]), extent=(x, x + 1, y + 1, y), **gray)
+        p = wrong["probability"]
+        text = f"{classes[wrong['label']]} → {classes[wrong['predicted']]}\n"
+        text += "> 99.99 %" if p > 0.9999 else f"{100 * p:.2f} %"
+        ax.text(x + 0.5, y - 0.04, text, ha="center", fontsize=11)
+    ax.set(xlim=(-0.2, 5.4), ylim=(1.5 * rows - 0.45, -0.33))
+    ax.set_axis_off()
+    return figure

@@ -1,0 +1,123 @@
+"""Train the runs of a sweep: skip what is finished, train the rest, save each run as it ends."""
+
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+import joblib
+
+from nnlite import Config, Dataset
+from nnlite.backend import Device
+from nnlite.training.config import hidden_name
+from sweep import results
+from sweep.cluster import run_on_cluster
+from sweep.results import Outcome
+from sweep.workers import checkpoint_path, run_all, stack_size, stacks
+from words import plural
+
+
+def train_runs(
+    configs: list[Config], data: Dataset, device: Device, options: Namespace, client=None
+) -> Outcome:
+    """Train each configuration that is not finished in options.out; return the logs of all.
+
+    client: that of a Dask cluster; without one, worker processes of this machine train. Ctrl-C ends
+    the training, and the outcome then has what is finished by that time.
+    """
+    out = options.out
+    groups = stacks(configs, options.stack or min(stack_size(device, c, data) for c in configs))
+    logs: dict[str, dict] = {}
+    if options.restart:
+        for stack in groups:
+            checkpoint_path(stack, out).unlink(missing_ok=True)
+    else:
+        found = [results.finished_log(config, data, device, out) for config in configs]
+        logs = {log["experiment_id"]: log for log in found if log}
+    todo = unfinished(groups, logs, out)
+
+    jobs = options.jobs or (1 if device.name == "gpu" else joblib.cpu_count())
+    jobs = max(1, min(len(todo), jobs))
+    where = f"in {jobs} process{'es' if jobs > 1 else ''}"
+    if client:
+        where = f"on {client.scheduler.address} (workers so far: {len(client.nthreads())})"
+    announce(configs, data, device.description, where, out)
+    if logs:
+        print(f"{len(logs)} of {len(configs)} are finished already (--restart runs them again)")
+
+    missing: dict[str, str] = {}
+    if client:
+        ending = run_on_cluster(todo, data, device.name, client, missing)
+    else:
+        ending = run_all(todo, data, device.name, jobs, options, missing)
+    interrupted = False
+    try:
+        for ended in ending:  # the logs of a stack, as soon as it has ended
+            for log in ended:
+                results.save_run(log, out)
+                logs[log["experiment_id"]] = log
+            (out / ended[0]["experiment_id"] / results.CHECKPOINT).unlink(missing_ok=True)
+    except KeyboardInterrupt:
+        interrupted = True
+        print(
+            f"\ninterrupted with {len(logs)} of {len(configs)} runs finished; "
+            "the same command goes on from here",
+            flush=True,
+        )
+        if logs:
+            print("drawing what there is (press Ctrl-C again to skip that)", flush=True)
+    for log in logs.values():  # in case somebody has removed it meanwhile
+        if not (out / log["experiment_id"] / results.LOG).exists():
+            results.save_run(log, out)
+    finished = [logs[config.run_id] for config in configs if config.run_id in logs]
+    return Outcome(finished, missing, interrupted)
+
+
+def unfinished(groups: list[list[Config]], logs: dict[str, dict], out: Path) -> list[list[Config]]:
+    """Return the stacks that are to be trained; logs: those of the finished runs.
+
+    A stack that has a checkpoint goes on from it as a whole, even if some of its runs are saved.
+    """
+    todo = []
+    for stack in groups:
+        rest = [config for config in stack if config.run_id not in logs]
+        if rest and checkpoint_path(stack, out).exists():
+            rest = stack
+        if rest:
+            todo.append(rest)
+    return todo
+
+
+def announce(configs: list[Config], data: Dataset, device: str, where: str, out: Path) -> None:
+    """Say what is about to run."""
+
+    def each(name: str, text: Callable = str) -> str:
+        return ", ".join(dict.fromkeys(text(getattr(config, name)) for config in configs))
+
+    def network(hidden: tuple[int, ...]) -> str:
+        layers = hidden_name(hidden).replace("-", " - ")
+        return f"{data.x_train.shape[1]} - {layers} - {len(data.classes)}"
+
+    rates: dict[str, dict] = {}
+    for config in configs:
+        rates.setdefault(config.optimizer, {})[f"{config.learning_rate:g}"] = None
+    lines = {
+        "Dataset": f"{data.name} ({len(data.x_train):,} images to train and validate on, "
+        f"{len(data.x_test):,} to test on; from {data.source})",
+        "Network": f"{each('hidden', network)}; initial weights: {each('init')}",
+        "Activations": each("activation"),
+        "Optimizers": "; ".join(f"{name} at {', '.join(r)}" for name, r in rates.items()),
+        "Schedules": each("scheduler"),
+        "Seeds": each("seed"),
+        "Training": f"{plural(configs[0].epochs, 'epoch')}, batches of {each('batch_size')}",
+        "Device": device,
+        "Runs": f"{len(configs)}, {where}, into {out}",
+    }
+    for name, text in lines.items():
+        print(f"{name + ':':<13}{text}")
+    print(flush=True)
+
+
+def shout(note: str) -> None:
+    """Print a note, such as that other data are used, so that nobody overlooks it."""
+    if note:
+        print(f"\n{'!' * 78}\n{note}\n{'!' * 78}\n", flush=True)

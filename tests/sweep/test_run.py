@@ -1,0 +1,225 @@
+"""sweep/run.py: whatever happens to a sweep, nothing finished is lost or changed."""
+
+import csv
+import json
+import os
+import re
+import shutil
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+import exp3
+from nnlite import Config
+from nnlite.training import Training
+from sweep import results
+from sweeps import (
+    FIRST,
+    GRID,
+    SECOND,
+    THIRD,
+    at_epoch,
+    full,
+    interrupt,
+    logs_in,
+    same,
+    temporary_files,
+    undisturbed,
+)
+
+
+def test_finished_runs_are_skipped_and_it_says_so(lab, expected, epochs_run, capsys):
+    assert lab() == 0 and logs_in(lab.out) == expected
+    assert len(epochs_run) == 16 and "finished already" not in capsys.readouterr().out
+    shutil.rmtree(lab.out / THIRD)
+    epochs_run.clear()
+    assert lab() == 0 and logs_in(lab.out) == expected
+    assert {run_id for run_id, _ in epochs_run} == {THIRD}
+    assert "3 of 4 are finished already (--restart runs them again)" in capsys.readouterr().out
+    epochs_run.clear()
+    assert lab() == 0 and epochs_run == []
+    table = capsys.readouterr().out.split("test acc")[1]
+    assert all(run_id in table for run_id in expected)
+
+
+def test_restart_runs_everything_again(lab, expected, epochs_run, monkeypatch):
+    with monkeypatch.context() as patch:  # leaves two finished, and a checkpoint of the third
+        at_epoch(patch, THIRD, 3, interrupt)
+        assert lab("--checkpoint-every", 1) == 130
+    epochs_run.clear()
+    assert lab("--restart") == 0 and len(epochs_run) == 16
+    assert logs_in(lab.out) == expected
+
+
+def test_other_settings_run_again_and_the_old_ones_are_kept(lab, expected, tiny, capsys):
+    assert lab() == 0
+    assert lab("--epochs", 2) == 0
+    assert capsys.readouterr().out.count("moved to") == 4
+    assert logs_in(lab.out) == undisturbed([replace(c, epochs=2) for c in GRID], tiny)
+    for run_id, log in expected.items():
+        old = lab.out / f"{run_id}.old1" / "training_log.json"
+        assert same(json.loads(old.read_text())) == log
+    assert len([path for path in lab.out.iterdir() if path.is_dir()]) == 8
+
+
+@pytest.mark.parametrize("every, first_epoch", [(1, 4), (2, 3), (5, 1)])
+def test_an_interrupted_run_goes_on_from_its_checkpoint(
+    lab, expected, epochs_run, monkeypatch, capsys, every, first_epoch
+):
+    with monkeypatch.context() as patch:
+        at_epoch(patch, SECOND, 4, interrupt)
+        assert lab("--checkpoint-every", every) == 130
+    out = capsys.readouterr().out
+    assert "interrupted with 1 of 4 runs finished; the same command goes on from here" in out
+    assert logs_in(lab.out) == {FIRST: expected[FIRST]}
+    epochs_run.clear()
+    assert lab("--checkpoint-every", every) == 0
+    assert [e for r, e in epochs_run if r == SECOND] == list(range(first_epoch, 5))
+    assert logs_in(lab.out) == expected
+    assert not list(lab.out.rglob("checkpoint.npz")) and not temporary_files(lab.out)
+
+
+def test_a_stack_goes_on_too(lab, epochs_run, monkeypatch):
+    for moment in (3, 4, 99):
+        with monkeypatch.context() as patch:
+            at_epoch(patch, FIRST, moment, interrupt)
+            lab("--stack", 2, "--checkpoint-every", 1)
+    assert [epoch for run_id, epoch in epochs_run if run_id == SECOND] == [1, 2, 3, 4]
+    whole = lab.out.with_name("whole")
+    assert lab("--stack", 2, "--out", whole) == 0
+    assert logs_in(lab.out) == logs_in(whole)
+
+
+def test_a_stack_of_which_one_run_is_saved_goes_on_too(lab, epochs_run, monkeypatch):
+    """Interrupted between the first run's log and the second's."""
+    save_run, saved = results.save_run, []
+
+    def save_one(log, out):
+        if saved:
+            interrupt()
+        saved.append(save_run(log, out))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "save_run", save_one)
+        assert lab("--stack", 2, "--checkpoint-every", 1) == 130
+    lab("--stack", 2, "--checkpoint-every", 1)
+    assert [epoch for run_id, epoch in epochs_run if run_id == SECOND].count(1) == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK", None])
+def test_a_bad_checkpoint_costs_only_time(lab, expected, monkeypatch, damage):
+    with monkeypatch.context() as patch:
+        at_epoch(patch, FIRST, 3, interrupt)
+        lab("--checkpoint-every", 1)
+    checkpoint = lab.out / FIRST / "checkpoint.npz"
+    data = checkpoint.read_bytes()
+    checkpoint.write_bytes(data[:-1000] if damage is None else damage)
+    assert lab() == 0 and logs_in(lab.out) == expected
+
+
+def test_a_checkpoint_that_cannot_be_written_costs_only_safety(lab, expected, monkeypatch):
+    monkeypatch.setattr(Training, "save", full)
+    assert lab("--checkpoint-every", 1) == 0 and logs_in(lab.out) == expected
+
+
+# ---- disks
+
+
+@pytest.mark.parametrize("place", ["replace", "write"])
+def test_a_full_disk_is_a_clear_error_and_what_is_finished_stays(
+    lab, expected, epochs_run, monkeypatch, capsys, place
+):
+    with monkeypatch.context() as patch:
+        target = (os, "replace") if place == "replace" else (results, "write_text")
+        at_epoch(patch, THIRD, 2, lambda: patch.setattr(*target, full))
+        assert lab() == 1
+    error = capsys.readouterr().err
+    assert "No space left on device" in error and str(lab.out) in error
+    assert "goes on from what is saved" in error and "Traceback" not in error
+    assert logs_in(lab.out) == {run_id: expected[run_id] for run_id in (FIRST, SECOND)}
+    assert not temporary_files(lab.out)
+    epochs_run.clear()
+    assert lab() == 0 and logs_in(lab.out) == expected
+    assert not {run_id for run_id, _ in epochs_run} & {FIRST, SECOND}
+
+
+def test_a_file_in_place_of_a_run_s_folder_is_a_clear_error(lab, expected, capsys):
+    lab.out.mkdir()
+    (lab.out / THIRD).write_text("precious")
+    assert lab() == 1
+    error = capsys.readouterr().err
+    assert THIRD in error and "Traceback" not in error
+    assert (lab.out / THIRD).read_text() == "precious"
+    (lab.out / THIRD).unlink()
+    assert lab() == 0 and logs_in(lab.out) == expected
+
+
+def test_a_directory_removed_during_the_sweep(lab, expected, monkeypatch):
+    """All logs are in memory still: they are saved again, or else the exit code tells."""
+    at_epoch(monkeypatch, THIRD, 2, lambda: shutil.rmtree(lab.out))
+    code = lab()
+    assert code == 1 or (code == 0 and logs_in(lab.out) == expected)
+
+
+def test_a_damaged_log_of_another_run_is_no_traceback_in_the_end(lab, expected, capsys):
+    (lab.out / "another").mkdir(parents=True)
+    (lab.out / "another" / "training_log.json").write_text("{")
+    assert lab() != 0
+    assert str(lab.out / "another") in capsys.readouterr().err
+
+
+def test_a_restart_with_other_settings_keeps_the_old_runs(lab, expected):
+    lab()
+    lab("--restart", "--epochs", 2)
+    for run_id, log in expected.items():
+        old = lab.out / f"{run_id}.old1" / "training_log.json"
+        assert same(json.loads(old.read_text())) == log
+
+
+def test_an_interrupted_restart_with_other_settings_goes_on(lab, epochs_run, monkeypatch):
+    lab()
+    epochs_run.clear()
+    with monkeypatch.context() as patch:
+        at_epoch(patch, FIRST, 3, interrupt)
+        lab("--restart", "--epochs", 5, "--checkpoint-every", 1)
+    lab("--epochs", 5)
+    assert [epoch for run_id, epoch in epochs_run if run_id == FIRST] == [1, 2, 3, 4, 5]
+
+
+def test_rates_that_hardly_differ_are_two_runs_or_refused(lab):
+    code = lab("--lr", "0.1", "0.10000000000001")
+    assert code == 2 or len(logs_in(lab.out)) == 8
+
+
+def test_ctrl_c_while_the_data_is_loaded(lab, monkeypatch):
+    monkeypatch.setattr(exp3, "load", lambda *args, **kwargs: interrupt())
+    with suppress(KeyboardInterrupt):
+        assert lab() == 130
+        return
+    pytest.fail("a traceback")
+
+
+# ---- divergence
+
+
+def test_a_run_that_diverges_ends_itself_and_not_the_sweep(lab, tiny, capsys):
+    cells = [("sgd", 0.01), ("sgd_momentum", 0.01), ("sgd", 100), ("sgd_momentum", 10)]
+    runs = [Config(optimizer=o, learning_rate=r, epochs=2, batch_size=16) for o, r in cells]
+    axes = ["--activation", "relu", "--seed", 42, "--optimizer", "sgd", "sgd_momentum"]
+    settings = ["--hidden", 256, 128, "--epochs", 2, "--batch-size", 16]
+    assert lab(*axes, *settings, "--lr", 0.01, 10, 100) == 0
+    logs, table = logs_in(lab.out), capsys.readouterr().out.split("test acc")[1]
+    assert len(logs) == 6
+    for config in runs[:2]:
+        assert logs[config.run_id]["diverged"] is None and logs[config.run_id]["test_accuracy"] > 0
+    with (lab.out / "summary.csv").open(newline="") as file:
+        summary = {row["experiment_id"]: row for row in csv.DictReader(file)}
+    for config in runs[2:]:
+        run_id = config.run_id
+        assert logs[run_id] == undisturbed([config], tiny)[run_id]
+        epoch, step = logs[run_id]["diverged"].values()
+        assert re.search(rf"^{run_id} +diverged in epoch {epoch}, step {step}$", table, re.M)
+        assert summary[run_id]["diverged"] == f"epoch {epoch} step {step}"
+    for path in lab.out.rglob("*.json"):
+        assert "NaN" not in path.read_text() and "Infinity" not in path.read_text()
