@@ -13,7 +13,6 @@ from typing import BinaryIO
 
 import numpy as np
 
-
 LEFTOVERS = ".*." + 8 * "[0-9a-f]" + ".tmp"  # the names of temporary files
 
 
@@ -31,7 +30,9 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
         with temporary.open("wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())  # else the new name could outlive a power cut, but not the content
+            os.fsync(
+                file.fileno()
+            )  # else the new name could outlive a power cut, but not the content
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
