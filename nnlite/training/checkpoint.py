@@ -1,9 +1,11 @@
 """A checkpoint: a half-finished training in a file, so that an interrupted one can go on.
 
 The file is an .npz of arrays: the parameters `theta`, what the optimizer remembers as `optimizer.m`
-and so on, and `about`, a JSON text with the epoch, the logs and the states of the random streams.
+and so on, and `about`, a JSON text with the epoch, the logs, the states of the random streams, and
+a checksum of it all.
 """
 
+import hashlib
 import json
 import os
 from typing import TYPE_CHECKING
@@ -12,7 +14,7 @@ import numpy as np
 
 from ..backend import Array, to_host
 from ..files import read_arrays, write_arrays
-from .logs import identity
+from .logs import checksum, difference
 
 if TYPE_CHECKING:
     from .loop import Training
@@ -26,6 +28,7 @@ def save(training: "Training", path: str | os.PathLike) -> None:
         "logs": training.logs,
     }
     arrays = {name: to_host(array) for name, array in changing(training).items()}
+    seal(about, arrays)
     write_arrays(path, arrays | {"about": np.array(json.dumps(about))})
 
 
@@ -37,11 +40,17 @@ def resume(training: "Training", path: str | os.PathLike) -> None:
     """
     arrays = read_arrays(path)
     try:
-        about = json.loads(str(arrays["about"]))
+        about = json.loads(str(arrays.pop("about")))
+        written = about["sha256"]
+        seal(about, arrays)
+        if about["sha256"] != written:
+            raise ValueError("its content does not match its checksum: it has been changed")
         epoch, logs = about["epoch"], about["logs"]
         for mine, saved in zip(training.logs, logs, strict=True):
-            if (identity(mine), mine["device"]) != (identity(saved), saved["device"]):
-                raise ValueError("it belongs to another run")
+            if reason := difference(saved, mine):
+                raise ValueError(f"it belongs to another run: {reason}")
+            if saved["device"] != mine["device"]:
+                raise ValueError(f"it was computed by {saved['device']}")
         if type(epoch) is not int or epoch != max(len(log["epoch"]) for log in logs):
             raise ValueError(f"its epoch is {epoch!r}")
         for name, mine in changing(training).items():
@@ -59,6 +68,12 @@ def resume(training: "Training", path: str | os.PathLike) -> None:
             mine[...] = training.xp.asarray(arrays[name])
         else:  # the number of steps, a Python number
             setattr(training.optimizer, name.removeprefix("optimizer."), arrays[name].item())
+
+
+def seal(about: dict, arrays: dict[str, np.ndarray]) -> None:
+    """Set the checksums: about["arrays"] of each array, then about["sha256"] of all of `about`."""
+    about["arrays"] = {n: hashlib.sha256(a.tobytes()).hexdigest() for n, a in arrays.items()}
+    about["sha256"] = checksum(about)
 
 
 def changing(training: "Training") -> dict[str, Array]:

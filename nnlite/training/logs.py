@@ -10,7 +10,9 @@ diverged is None. Accuracies and shares are in percent, losses in nats (natural 
     dataset           name, checksum (MD5), source, the names of the classes, and a note, which is
                       "" unless this is not the data that was wanted
     device            what computed it
-    versions          of nnlite, python, numpy, and cupy if it was used
+    versions          of nnlite, its code (a hash, see identity.code_hash), python, numpy, and of
+                      what decides the rounding: on the CPU blas and simd, which kernels NumPy's
+                      BLAS and NumPy itself use on this processor, on a GPU cupy
     stack             how many runs were trained side by side, this one included
     steps_per_epoch   optimizer steps in an epoch
     initial           before the first step: gradient_stats and probe as below, but each measure is
@@ -41,29 +43,25 @@ diverged is None. Accuracies and shares are in percent, losses in nats (natural 
 import hashlib
 import json
 import math
-import platform
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from types import ModuleType
 
 import numpy as np
 
-from .. import __version__
 from ..backend import Device, array_module, to_host
 from ..datasets import Dataset
 from .config import Config, hidden_name
+from .identity import code_hash, difference, identity, versions
 
 __all__ = [
-    "append", "append_epoch", "checksum", "identity", "leaves", "like", "nested_map", "new_log",
-    "seal", "summarize", "to_host_together", "verify",
+    "append", "append_epoch", "checksum", "code_hash", "difference", "identity", "leaves", "like",
+    "nested_map", "new_log", "seal", "summarize", "to_host_together", "verify",
 ]  # fmt: skip
 
 
 def new_log(config: Config, data: Dataset, device: Device, stack: int) -> dict:
     """Return the log of a run that has not begun, with all its keys but sha256."""
-    versions = {"nnlite": __version__, "python": platform.python_version(), "numpy": np.__version__}
-    if device.xp is not np:
-        versions["cupy"] = device.xp.__version__
     dataset = {"name": data.name, "checksum": data.checksum, "source": data.source}
     dataset["classes"] = list(data.classes)
     return {
@@ -71,7 +69,7 @@ def new_log(config: Config, data: Dataset, device: Device, stack: int) -> dict:
         "config": {**asdict(config), "hidden": list(config.hidden)},
         "dataset": {**dataset, "note": data.note},
         "device": device.description,
-        "versions": versions,
+        "versions": versions(device),
         "stack": stack,
         "steps_per_epoch": None,
         "initial": {},
@@ -92,12 +90,6 @@ def new_log(config: Config, data: Dataset, device: Device, stack: int) -> dict:
         "test_confusion": None,
         "most_wrong": [],
     }
-
-
-def identity(log: dict) -> dict:
-    """Return what decides the outcome of a run: runs with equal identities give equal numbers."""
-    dataset = {key: log["dataset"][key] for key in ("name", "checksum")}
-    return {"config": log["config"], "dataset": dataset, "nnlite": log["versions"]["nnlite"]}
 
 
 # Growing

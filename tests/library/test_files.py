@@ -23,7 +23,7 @@ import pytest
 
 from nnlite import datasets
 from nnlite.fashion import FILES, MAX_BYTES, MD5, DataError
-from nnlite.files import read_arrays, replacing, write_arrays, write_text
+from nnlite.files import clear_leftovers, read_arrays, replacing, write_arrays, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 ARRAYS = {
@@ -185,6 +185,86 @@ def test_several_writers_at_once_do_not_mix(tmp_path):
     seen.append(path.read_text())
     assert {(len(text), len(set(text))) for text in seen} == {(200_000, 1)}
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_the_content_is_on_the_disk_before_its_name_and_the_name_before_it_returns(
+    old, monkeypatch
+):
+    """So a power cut at any time leaves the old file or the new one, as fsync promises."""
+    calls, fsync, replace = [], os.fsync, os.replace
+    names = {}  # inode -> what it is
+
+    def record_fsync(descriptor):
+        calls.append(f"fsync {names.get(os.fstat(descriptor).st_ino, 'new file')}")
+        if calls[-1] == "fsync new file":
+            assert os.fstat(descriptor).st_size == 3  # nothing is left in Python's buffer
+        fsync(descriptor)
+
+    def record_replace(source, target):
+        calls.append(f"rename to {Path(target).name}")
+        replace(source, target)
+
+    names[old.parent.stat().st_ino] = "folder"
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(os, "replace", record_replace)
+    with replacing(old) as file:
+        file.write(b"new")
+    expected = ["fsync new file", f"rename to {old.name}", "fsync folder"]
+    assert calls == expected[: 3 if os.name == "posix" else 2]
+
+
+@pytest.mark.parametrize("write", [write_text, lambda path, _: write_arrays(path, ARRAYS)])
+def test_errors_name_the_file_not_its_temporary_one(tmp_path, write):
+    (tmp_path / "folder" / "in it").mkdir(parents=True)
+    (tmp_path / "file").write_text("a file")
+    for target in ("missing/name", "file/name", "folder", 300 * "x"):
+        with pytest.raises(OSError) as caught:
+            write(tmp_path / target, "text")
+        assert caught.value.filename == str(tmp_path / target)
+        assert caught.value.filename2 is None and ".tmp" not in str(caught.value)
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+def test_errors_about_other_files_keep_their_names(old, tmp_path):
+    with pytest.raises(FileNotFoundError) as caught, replacing(old):
+        open(tmp_path / "other")
+    assert caught.value.filename == str(tmp_path / "other")
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "größe", "m\udcfc.txt", "a\nb"], ids=ascii)
+def test_any_name_that_a_file_can_have(name, tmp_path):
+    try:
+        (tmp_path / name).touch()
+    except OSError:
+        pytest.skip("not on this file system")
+    write_text(tmp_path / name, "text")
+    assert (tmp_path / name).read_text() == "text" and os.listdir(tmp_path) == [name]
+
+
+def test_leftovers_of_programs_that_were_killed_go_after_a_day(tmp_path):
+    code = "import sys, nnlite.files as f, os\nwith f.replacing(sys.argv[1]): os._exit(1)"
+    (tmp_path / "run" / "deeper").mkdir(parents=True)
+    for path in (tmp_path / "log", tmp_path / "run" / "log", tmp_path / "run" / "deeper" / "log"):
+        subprocess.run([sys.executable, "-c", code, path], cwd=ROOT)
+    left = list(tmp_path.rglob("*.tmp"))
+    assert len(left) == 3
+    kept = [tmp_path / name for name in ("log", ".mine.tmp", "1a2b3c4d.tmp", ".x.1a2b3c4d.tmp.gz")]
+    of_0_3_0 = tmp_path / ".training_log.json.1a2b3c4d.tmp"
+    for path in (*kept, of_0_3_0):
+        path.touch()
+    clear_leftovers(tmp_path)
+    assert set(left) < set(tmp_path.rglob("*.tmp"))  # too young
+    for path in (*left, *kept, of_0_3_0):
+        os.utime(path, (time.time() - 90_000,) * 2)
+    clear_leftovers(tmp_path)
+    assert [path.parent.name for path in left if path.exists()] == ["deeper"]  # nothing of ours
+    assert all(path.exists() for path in kept) and not of_0_3_0.exists()
+    clear_leftovers(tmp_path / "missing")
+
+
+def test_what_utf_8_cannot_encode_is_written_as_its_number(tmp_path):
+    write_text(tmp_path / "file", "m\udcfc")
+    assert (tmp_path / "file").read_text() == "m\\udcfc"
 
 
 def test_text_is_utf_8_with_its_line_ends_as_they_are(tmp_path):

@@ -3,6 +3,8 @@
 A checkpoint is a file of arrays, so much of what can be wrong with it is tested in test_files.py.
 """
 
+import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from nnlite.files import read_arrays
 from nnlite.optimizers import OPTIMIZERS
 from nnlite.schedulers import SCHEDULERS
 from nnlite.training import Training, train
+from nnlite.training.checkpoint import seal
 from nnlite.training.logs import verify
 from test_files import Trap, assert_refused, damaged, little_memory
 from test_saving import edited
@@ -129,10 +132,18 @@ def test_checkpoints_of_other_stacks_data_devices_and_versions_are_refused(
         Training([SMALL], replace(tiny, x_test=tiny.x_test + 1), CPU),
         Training([SMALL], tiny, CPU._replace(description="CPU (NumPy 0.1)")),
     ]
-    monkeypatch.setattr("nnlite.training.logs.__version__", "0.0.1")
+    monkeypatch.setattr("nnlite.training.identity.__version__", "0.0.1")
     others.append(Training([SMALL], tiny, CPU))
     for training in others:
         assert_refused(training.resume, checkpoint)
+
+
+def test_a_checkpoint_that_other_code_made_is_refused_and_the_reason_given(
+    tiny, checkpoint, monkeypatch
+):
+    monkeypatch.setattr("nnlite.training.identity.code_hash", lambda: "0123456789abcdef")
+    with pytest.raises(ValueError, match="nnlite's code has changed since"):
+        Training([SMALL], tiny, CPU).resume(checkpoint)
 
 
 NAMES = ("theta", "optimizer__m", "optimizer__v")
@@ -180,6 +191,44 @@ def test_bad_checkpoints_are_refused(tiny, checkpoint, changes):
     assert read_arrays(checkpoint)["theta"].shape == (4805,)
     edited(checkpoint, **changes)
     assert_refused(Training([SMALL], tiny, CPU).resume, checkpoint)
+    with suppress(Exception):  # there may be nothing to seal
+        resealed(checkpoint)
+    assert_refused(Training([SMALL], tiny, CPU).resume, checkpoint)
+
+
+def resealed(path):
+    """Make the checksums of a checkpoint fit again."""
+    arrays = read_arrays(path)
+    about = json.loads(str(arrays.pop("about")))
+    seal(about, arrays)
+    np.savez(path, **arrays, about=np.array(json.dumps(about)))
+
+
+CHANGES = {
+    "a loss": {"about": lambda about: about["logs"][0]["train_loss"].__setitem__(0, 0.5)},
+    "a list for a number": {"about": lambda about: about["logs"][0].update(epoch_time=3)},
+    "half a log": {"about": lambda about: about["logs"][0].pop("gradient_stats")},
+    "a random state": {
+        "about": lambda about: about["random"][0]["batches"]["state"].update(state=1)
+    },
+    "one more key": {"about": lambda about: about.update(more=1)},
+    "no checksum": {"about": lambda about: about.pop("sha256")},
+    "another checksum": {"about": lambda about: about.update(sha256="0" * 64)},
+    "a weight": {"theta": lambda theta: theta.__setitem__(7, 0.5)},
+    "what Adam remembers": {"optimizer.m": lambda m: m.__setitem__(7, 0.5)},
+    "the number of steps": {"optimizer.t": lambda t: t.__setitem__((), 3)},
+}
+
+
+@pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
+def test_a_checkpoint_in_which_anything_was_changed_is_refused(tiny, checkpoint, changes):
+    arrays = read_arrays(checkpoint)
+    about = json.loads(str(arrays["about"]))
+    for name, change in changes.items():
+        change(about if name == "about" else arrays[name])
+    np.savez(checkpoint, **arrays | {"about": np.array(json.dumps(about))})
+    with pytest.raises(ValueError, match="checksum|sha256"):
+        Training([SMALL], tiny, CPU).resume(checkpoint)
 
 
 def test_logs_are_sealed_at_the_end_not_in_a_checkpoint(tiny, checkpoint):

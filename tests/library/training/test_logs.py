@@ -15,7 +15,6 @@ from nnlite.training.config import Config
 from nnlite.training.logs import (
     append,
     append_epoch,
-    identity,
     leaves,
     like,
     nested_map,
@@ -57,7 +56,7 @@ def test_log_has_the_original_sheet_s_keys_and_what_we_add(tiny):
         "classes": list("0123456789"), "note": "",
     }  # fmt: skip
     assert log["device"].startswith("CPU") and log["stack"] == 1
-    assert list(log["versions"]) == ["nnlite", "python", "numpy"]
+    assert list(log["versions"]) == ["nnlite", "code", "python", "numpy", "blas", "simd"]
     assert log["versions"]["nnlite"] == nnlite.__version__
     assert log["diverged"] is None and log["steps_per_epoch"] == 5
     assert log["epoch"] == [1, 2]
@@ -131,19 +130,6 @@ def test_log_survives_json_with_numpy_s_numbers_in_the_configuration(tiny, field
 
 
 # ---- how it grows
-
-
-def test_identity_is_what_decides_the_outcome(tiny):
-    cpu = select_device("cpu")
-    one = identity(new_log(SMALL, tiny, cpu, 1))
-    moved = replace(tiny, source="elsewhere", note="a note")
-    assert identity(new_log(SMALL, moved, cpu, stack=3)) == one
-    others = [
-        new_log(replace(SMALL, epochs=3), tiny, cpu, 1),
-        new_log(SMALL, replace(tiny, name="other"), cpu, 1),
-        new_log(SMALL, replace(tiny, x_test=tiny.x_test + 1), cpu, 1),
-    ]
-    assert all(identity(log) != one for log in others)
 
 
 def test_nested_dicts():
