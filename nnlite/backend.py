@@ -94,10 +94,14 @@ def to_host(array: Array) -> np.ndarray:
     return np.asarray(array) if xp is np else xp.asnumpy(array)
 
 
-def erf(z: Array) -> Array:
-    """The error function, which neither NumPy nor CuPy has: SciPy's, or CuPy's copy of SciPy's."""
+def normal_cdf(z: Array) -> Array:
+    """Return Phi(z), the normal distribution function, which neither NumPy nor CuPy has.
+
+    SciPy and its copy in CuPy call it ndtr. The same in terms of erf, (1 + erf(z / sqrt 2)) / 2,
+    has no correct digit left where erf is close to -1.
+    """
     if array_module(z) is np:
-        from scipy.special import erf  # here: importing SciPy takes longer than all of nnlite
+        from scipy.special import ndtr  # here: importing SciPy takes longer than all of nnlite
     else:
-        from cupyx.scipy.special import erf
-    return erf(z)
+        from cupyx.scipy.special import ndtr
+    return ndtr(z)

@@ -37,6 +37,8 @@ class SoftmaxCrossEntropy:
         self.probabilities = exponentials / total
         self.one_hot = labels[..., None] == xp.arange(classes)  # True counts as 1
         # -log p = log(total) - shifted, and never log(p): a p rounded to 0 has no logarithm.
+        # A sample of which the network is so sure that total is 1 + 1e-10 gets the loss 0, not
+        # 1e-10: rounding ends at 1e-7 in float32. That is nothing beside the other samples of a mean.
         # Two sums over the samples are faster than computing a loss for each sample.
         picked = xp.where(self.one_hot, shifted, 0)
         return (xp.log(total).sum(axis=(-2, -1)) - picked.sum(axis=(-2, -1))) / N
@@ -45,6 +47,9 @@ class SoftmaxCrossEntropy:
         """Return dL/dlogits = (p - one_hot) / N, with the shape of the logits."""
         N = self.probabilities.shape[-2]
         # Times 1 / N: one division, instead of a slower division for each number.
+        # p - 1 has few digits left, or is 0, where p is almost 1. Small numbers have to be right
+        # where more factors follow, as f' in a deep network; here the gradients of the other classes,
+        # right to their last digits, and those of the other samples decide what is learned.
         return (self.probabilities - self.one_hot) * (1 / N)
 
 
