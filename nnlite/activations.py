@@ -120,9 +120,9 @@ class GELU(Layer):
         return z * self.Phi
 
     def backward(self, da: Array) -> Array:
-        # Here more than the last few digits can be wrong, in two places. Far left, rounding z^2 costs
-        # phi and Phi up to z^2 units of the last digit: 169 at z = -13, where phi is 1e-38. And f' is
-        # 0 at z = -0.75, so near there it is only as right as its two terms.
+        # More than the last few digits can be wrong in two places. Far left, rounding z^2 costs phi
+        # and Phi up to z^2 units of the last digit: 169 at z = -13, where phi is 1e-38. And f' is 0
+        # at z = -0.75, so near there it is only as right as its two terms.
         phi = array_module(da).exp(-0.5 * self.z * self.z) * (1 / math.sqrt(2 * math.pi))
         return da * (self.Phi + self.z * phi)
 

@@ -140,7 +140,7 @@ def test_near_its_zero_gelu_s_derivative_is_as_right_as_its_two_terms(dtype):
 
 @pytest.mark.parametrize("name, z", [("sigmoid", -20), ("sigmoid", 20), ("tanh", 12), ("elu", -20)])
 def test_a_unit_far_out_passes_on_a_little_not_nothing(name, z):
-    """Where 1 - a or a + 1 would be exactly 0 in float32, and the lab would count a zero gradient."""
+    """Where 1 - a or a + 1 would be exactly 0 in float32, and count as a gradient that is 0."""
     layer = ACTIVATIONS[name]()
     layer.forward(np.array([z], "float32"))
     assert 0 < layer.backward(np.ones(1, "float32"))[0] < 1e-8
