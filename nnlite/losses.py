@@ -37,8 +37,8 @@ class SoftmaxCrossEntropy:
         self.probabilities = exponentials / total
         self.one_hot = labels[..., None] == xp.arange(classes)  # True counts as 1
         # -log p = log(total) - shifted, and never log(p): a p rounded to 0 has no logarithm.
-        # A sample's loss is rounded like a number near 1. Where the network is so sure that total is
-        # 1 + 1e-10, it is 0 in float32, which is nothing beside the other samples of the mean.
+        # A sample's loss is rounded like a number near 1: where the network is so sure that total
+        # is 1 + 1e-10, it is 0 in float32. That is nothing beside the other samples of the mean.
         # Two sums over the samples are faster than computing a loss for each sample.
         picked = xp.where(self.one_hot, shifted, 0)
         return (xp.log(total).sum(axis=(-2, -1)) - picked.sum(axis=(-2, -1))) / N
@@ -47,8 +47,8 @@ class SoftmaxCrossEntropy:
         """Return dL/dlogits = (p - one_hot) / N, with the shape of the logits."""
         N = self.probabilities.shape[-2]
         # Times 1 / N: one division, instead of a slower division for each number.
-        # Where p is almost 1, most digits of p - 1 cancel, and 0 may be left. Unlike an f' of 0, this
-        # stops no gradient: the other numbers of the row keep all their digits.
+        # Where p is almost 1, most digits of p - 1 cancel, and 0 may be left. Unlike an f' of 0,
+        # this stops no gradient: the other numbers of the row keep all their digits.
         return (self.probabilities - self.one_hot) * (1 / N)
 
 
