@@ -5,7 +5,7 @@ The scores, one for each class, are called logits. They may be any numbers.
 
 import numpy as np
 
-from .backend import Array, array_module
+from .backend import Array, array_module, check_floats
 
 
 class SoftmaxCrossEntropy:
@@ -21,12 +21,14 @@ class SoftmaxCrossEntropy:
     (Bridle, 1990; Goodfellow, Bengio & Courville, Deep Learning, 2016, section 6.2.2.3.)
     """
 
+    @np.errstate(under="ignore")  # exp of a very negative number is 0, whatever np.seterr says
     def forward(self, logits: Array, labels: Array) -> Array:
         """Return the mean loss over the N samples; one number for each network of a stack, (...).
 
         Raises ValueError if shapes or label type do not fit, or if a label is not one of 0..C-1.
         """
         xp = array_module(logits)
+        check_floats(logits)
         check_labels(labels, logits.shape)
         N, classes = logits.shape[-2:]
         # exp overflows above 88 in float32. Subtracting the row's largest score makes the largest
@@ -43,8 +45,11 @@ class SoftmaxCrossEntropy:
         picked = xp.where(self.one_hot, shifted, 0)
         return (xp.log(total).sum(axis=(-2, -1)) - picked.sum(axis=(-2, -1))) / N
 
+    @np.errstate(under="ignore")
     def backward(self) -> Array:
         """Return dL/dlogits = (p - one_hot) / N, with the shape of the logits."""
+        if not vars(self):
+            raise ValueError("backward needs what forward keeps: call forward first")
         N = self.probabilities.shape[-2]
         # Times 1 / N: one division, instead of a slower division for each number.
         # Where p is almost 1, most digits of p - 1 cancel, and 0 may be left. Unlike an f' of 0,
@@ -61,6 +66,7 @@ def check_labels(labels: Array, logits_shape: tuple[int, ...]) -> None:
     """
     if len(logits_shape) < 2:
         raise ValueError(f"logits have shape {logits_shape}: give a row of scores for each sample")
+    array_module(labels)  # raises for a list
     *lead, samples, classes = logits_shape
     if labels.shape not in ((*lead, samples), (samples,)):
         raise ValueError(
