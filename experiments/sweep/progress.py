@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import tempfile
 import threading
 from pathlib import Path
@@ -10,6 +11,7 @@ from tqdm import tqdm
 
 from nnlite import Config
 from nnlite.training import Training
+from sweep.locks import hold
 
 POLL_SECONDS = 0.2
 
@@ -28,6 +30,16 @@ def latest_epoch(log: dict) -> dict:
     return {key: log[key][-1] for key in keys}
 
 
+def clear_leftovers() -> None:
+    """Delete the directories of Progress that programs left when they were killed."""
+    for directory in Path(tempfile.gettempdir()).glob("nnlite-*"):
+        with contextlib.suppress(OSError):
+            # The folder is made after the lock is held: if it is there, nobody is about to lock.
+            if (directory / "reports").exists() and (lock := hold(directory / "lock")):
+                lock.close()
+                shutil.rmtree(directory, ignore_errors=True)
+
+
 class Progress(contextlib.AbstractContextManager):
     """Shows the epochs that runs report, each run in a file of its own in `folder`.
 
@@ -36,8 +48,12 @@ class Progress(contextlib.AbstractContextManager):
     """
 
     def __init__(self, configs: list[Config]):
-        self.directory = tempfile.TemporaryDirectory(prefix="nnlite-", ignore_cleanup_errors=True)
-        self.folder = Path(self.directory.name)
+        clear_leftovers()
+        self.temporary = tempfile.TemporaryDirectory(prefix="nnlite-", ignore_cleanup_errors=True)
+        self.directory = Path(self.temporary.name)
+        self.lock_file = hold(self.directory / "lock")
+        self.folder = self.directory / "reports"
+        self.folder.mkdir()
         self.epochs = {config.run_id: config.epochs for config in configs}
         self.lines_seen: dict[str, int] = {}
         self.epochs_done: dict[str, int] = {}
@@ -58,7 +74,8 @@ class Progress(contextlib.AbstractContextManager):
         self.poll()
         for bar in (*self.bars.values(), self.total):
             bar.close()
-        self.directory.cleanup()
+        self.lock_file.close()
+        self.temporary.cleanup()
 
     def has_begun(self, run_id: str) -> bool:
         return (self.folder / run_id).exists()
