@@ -9,7 +9,6 @@
 Every file is written under a temporary name and then renamed, so that none is ever half-written.
 """
 
-import contextlib
 import csv
 import io
 import itertools
@@ -21,8 +20,8 @@ from typing import NamedTuple
 
 from nnlite import Config, Dataset
 from nnlite.backend import Device
-from nnlite.files import write_text
-from nnlite.training.logs import identity, new_log, summarize, verify
+from nnlite.files import sync_folder, write_text
+from nnlite.training.logs import difference, new_log, summarize, verify
 from words import plural
 
 LOG = "training_log.json"
@@ -52,10 +51,11 @@ def write_json(path: Path, content: dict) -> None:
 
 
 def save_run(log: dict, out: Path) -> None:
-    """Save a finished run under OUT/<run id>/."""
+    """Save a finished run under OUT/<run id>/; it is safe on the disk once this returns."""
     same_run(log, out)  # another run that is there by now is moved aside
     folder = out / log["experiment_id"]
     folder.mkdir(parents=True, exist_ok=True)
+    sync_folder(out)
     write_json(folder / "summary.json", summarize(log))
     write_json(folder / LOG, log)
 
@@ -68,24 +68,27 @@ def finished_log(config: Config, data: Dataset, device: Device, out: Path) -> di
 def same_run(wanted: dict, out: Path) -> dict | None:
     """Return the finished log in OUT of the run that `wanted` is of; None if there is none.
 
-    It has to be equal in all that decides the outcome: configuration, dataset, nnlite's version.
+    It has to be equal in all that decides the outcome: configuration, dataset, nnlite's code.
     Another run in its place is moved aside, to <run id>.old1 or the next number that is free.
     """
     run_id = wanted["experiment_id"]
     folder = out / run_id
     if not (folder / LOG).exists():
         return None
-    with contextlib.suppress(ValueError):
+    try:
         log = read_log(folder / LOG)
-        if identity(log) == identity(wanted):
-            return log
+        reason = difference(log, wanted)
+    except ValueError:
+        reason = "its log cannot be read"
+    if not reason:
+        return log
     numbers = itertools.count(1)
     aside = next(p for n in numbers if not (p := out / f"{run_id}.old{n}").exists())
     os.replace(folder, aside)
     if (aside / CHECKPOINT).exists():  # of the run that is wanted, begun by --restart
         folder.mkdir()
         os.replace(aside / CHECKPOINT, folder / CHECKPOINT)
-    print(f"{run_id}: another run (settings, data or version) is there; moved to {aside}")
+    print(f"{run_id}: another run is there ({reason}); moved to {aside}")
     return None
 
 
@@ -156,10 +159,11 @@ def read_sweep(out: Path) -> dict:
         return {"study": None, "command": "", "tune_seeds": [], "runs": []}
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-        texts = [about["study"] or "", about["command"], *about["runs"]]
+        runs, seeds = about["runs"], about["tune_seeds"]
+        texts = [about["command"], *runs] + [about["study"]] * (about["study"] is not None)
         "".join(texts).encode()  # raises if one is no text
-        if not all(type(seed) is int for seed in about["tune_seeds"]):
-            raise ValueError("tune_seeds")
+        if type(runs) is not list or type(seeds) is not list or {*map(type, seeds)} - {int}:
+            raise ValueError("runs or tune_seeds")
     except (ValueError, LookupError, TypeError, RecursionError, OSError) as error:
         raise ValueError(
             f"{path} cannot be read ({type(error).__name__}: {error!s:.200}): delete it"

@@ -9,6 +9,7 @@ import joblib
 from nnlite import Config, Dataset
 from nnlite.backend import Device
 from nnlite.training.config import hidden_name
+from nnlite.training.logs import difference, new_log
 from sweep import results
 from sweep.cluster import run_on_cluster
 from sweep.results import Outcome
@@ -49,12 +50,17 @@ def train_runs(
         ending = run_on_cluster(todo, data, device.name, client, missing)
     else:
         ending = run_all(todo, data, device.name, jobs, options, missing)
+    wanted = {config.run_id: new_log(config, data, device, 1) for config in configs}
     interrupted = False
     try:
         for ended in ending:  # the logs of a stack, as soon as it has ended
             for log in ended:
-                results.save_run(log, out)
-                logs[log["experiment_id"]] = log
+                run_id = log["experiment_id"]
+                if reason := difference(log, wanted[run_id]):  # somebody edits while it runs
+                    missing[run_id] = f"a worker computed another run ({reason})"
+                else:
+                    results.save_run(log, out)
+                    logs[run_id] = log
             (out / ended[0]["experiment_id"] / results.CHECKPOINT).unlink(missing_ok=True)
     except KeyboardInterrupt:
         interrupted = True

@@ -7,15 +7,17 @@ import re
 import shutil
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import exp3
 from nnlite import Config
-from nnlite.training import Training
+from nnlite.training import Training, loop
 from sweep import results
 from sweeps import (
     FIRST,
+    FOURTH,
     GRID,
     SECOND,
     THIRD,
@@ -61,6 +63,64 @@ def test_other_settings_run_again_and_the_old_ones_are_kept(lab, expected, tiny,
         old = lab.out / f"{run_id}.old1" / "training_log.json"
         assert same(json.loads(old.read_text())) == log
     assert len([path for path in lab.out.iterdir() if path.is_dir()]) == 8
+
+
+def test_edited_code_runs_again_and_the_old_runs_are_kept(
+    lab, expected, epochs_run, monkeypatch, capsys
+):
+    """An edit is a new start of Python, which is what the patch stands for here."""
+    with monkeypatch.context() as patch:  # leaves two finished, and a checkpoint of the third
+        at_epoch(patch, THIRD, 3, interrupt)
+        assert lab("--checkpoint-every", 1) == 130
+    epochs_run.clear()
+    capsys.readouterr()
+    monkeypatch.setattr("nnlite.training.identity.code_hash", lambda: "0123456789abcdef")
+    assert lab() == 0 and len(epochs_run) == 16  # not from the old checkpoint either
+    out = capsys.readouterr().out
+    assert "finished already" not in out and out.count("nnlite's code has changed since") == 2
+    for run_id in (FIRST, SECOND):
+        old = lab.out / f"{run_id}.old1" / "training_log.json"
+        assert same(json.loads(old.read_text())) == expected[run_id]
+    logs = logs_in(lab.out)
+    assert {log["versions"].pop("code") for log in logs.values()} == {"0123456789abcdef"}
+
+
+def test_a_run_that_other_code_has_computed_meanwhile_is_missing(lab, monkeypatch, capsys):
+    """As when somebody edits nnlite during a sweep, and a worker starts after that."""
+    new_log = loop.new_log
+
+    def edited(config, *others):
+        log = new_log(config, *others)
+        log["versions"]["code"] = "edited" if config == GRID[1] else log["versions"]["code"]
+        return log
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "new_log", edited)
+        assert lab() == 1
+    assert set(logs_in(lab.out)) == {FIRST, THIRD, FOURTH}
+    error = capsys.readouterr().err
+    assert f"MISSING {SECOND}: " in error and "nnlite's code has changed since" in error
+    assert lab() == 0 and len(logs_in(lab.out)) == 4
+
+
+def test_a_checkpoint_goes_only_after_its_log_is_on_the_disk(lab, expected, monkeypatch):
+    """If the power fails in between, the run goes on from its last checkpoint."""
+    calls, fsync, rename, unlink = [], os.fsync, os.replace, Path.unlink
+
+    def spy_on_unlink(path, **options):
+        if path.name == results.CHECKPOINT and path.exists():
+            assert (path.parent / results.LOG).exists()
+            calls.append("delete checkpoint")
+        unlink(path, **options)
+
+    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("sync"), fsync(fd)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (calls.append(Path(b).name), rename(a, b)))
+    monkeypatch.setattr(Path, "unlink", spy_on_unlink)
+    assert lab("--checkpoint-every", 1) == 0 and logs_in(lab.out) == expected
+    assert calls.count("delete checkpoint") == 4
+    for k, call in enumerate(calls):
+        if call == "delete checkpoint":
+            assert calls[k - 3 : k] == ["sync", results.LOG, "sync"]  # content, name, folder
 
 
 @pytest.mark.parametrize("every, first_epoch", [(1, 4), (2, 3), (5, 1)])
