@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from nnlite import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, SCHEDULERS, Config
 from nnlite.backend import DEVICES
 from nnlite.datasets import DATASETS
+from nnlite.files import clear_leftovers
 from sweep.studies import AXES, STUDIES, listing
 
 RATES = ", ".join(f"{name} {o.default_learning_rate:g}" for name, o in OPTIMIZERS.items())
@@ -232,6 +233,7 @@ def check_writable(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
             pass
+        clear_leftovers(out)
     except OSError as error:
         why = "it is a file, give a folder" if out.is_file() else error.strerror
         raise ValueError(f"cannot write to --out {out} ({why})") from None

@@ -19,9 +19,11 @@ from threadpoolctl import threadpool_limits
 from nnlite import Config, Dataset, select_device
 from nnlite.backend import Device
 from nnlite.training import Training
+from nnlite.training.logs import difference, new_log
 from nnlite.training.loop import EVALUATION_ROWS
 from sweep import results
 from sweep.locks import alone
+from sweep.memory import count_parameters
 from sweep.progress import Progress, report
 from sweep.results import CHECKPOINT
 
@@ -94,7 +96,7 @@ def stack_size(device: Device, config: Config, data: Dataset) -> int:
     if device.name != "gpu":
         return 1
     widths = [data.x_train.shape[1], *config.hidden, len(data.classes)]
-    parameters = sum((D_in + 1) * D_out for D_in, D_out in zip(widths, widths[1:]))
+    parameters = count_parameters(config, data)
     # float32: parameters, gradient, two vectors of an optimizer and copies that cuBLAS asks for;
     # rows of each layer's output and gradient; and the order of the samples, 8 bytes each.
     rows = max(EVALUATION_ROWS, config.batch_size)
@@ -109,12 +111,19 @@ def checkpoint_path(stack: list[Config], out: Path) -> Path:
 
 
 def run_stack(
-    stack: list[Config], data: Dataset | Shared, device: str, options: Namespace, progress: Path
+    stack: list[Config],
+    wanted: list[dict],
+    data: Dataset | Shared,
+    device: str,
+    options: Namespace,
+    progress: Path,
 ) -> tuple[str, list[dict]]:
     """Train and save one stack, in whatever process this is; return its first run id and its logs.
 
     Goes on from the stack's checkpoint if there is one. No logs: it did not fit into memory. If
     another command trains the same run at this moment, its logs are waited for, and returned.
+    wanted: new logs as the parent makes them. Logs of other runs (as somebody has edited nnlite
+    meanwhile) are returned, but not saved.
     """
     first, out = stack[0].run_id, options.out
     data = data.get() if isinstance(data, Shared) else data
@@ -125,11 +134,12 @@ def run_stack(
 
     try:
         with alone(out / first / "lock", waiting):
-            logs = [results.finished_log(c, data, select_device(device), out) for c in stack]
+            logs = [results.same_run(log, out) for log in wanted]
             if not all(logs):
                 logs = train_stack(stack, data, device, options, progress)
-                for log in logs:
-                    results.save_run(log, out)
+                if not any(map(difference, logs, wanted)):
+                    for log in logs:
+                        results.save_run(log, out)
             checkpoint_path(stack, out).unlink(missing_ok=True)
             return first, logs
     except MemoryError:
@@ -186,6 +196,8 @@ def run_all(
     into `missing`, as run id -> reason.
     """
     waiting = {stack[0].run_id: stack for stack in stacks}
+    here = select_device(device)
+    wanted = {f: [new_log(c, data, here, 1) for c in stack] for f, stack in waiting.items()}
     suspects: list[str] = []  # first run ids of stacks that had begun when a worker died
     with Progress([config for stack in stacks for config in stack]) as progress:
         # One process trains with the arrays as they are.
@@ -196,7 +208,7 @@ def run_all(
             n_jobs = 2 if is_retry else jobs  # 2: with 1 it would run in this very process
             parallel = processes(n_jobs, return_as="generator_unordered")
             common = (shared, device, options, progress.folder)
-            tasks = [delayed(run_stack)(waiting[first], *common) for first in todo]
+            tasks = [delayed(run_stack)(waiting[f], wanted[f], *common) for f in todo]
             out_of_memory = set()
             try:
                 for first, logs in parallel(tasks):
