@@ -56,7 +56,7 @@ from .identity import code_hash, difference, identity, versions
 
 __all__ = [
     "append", "append_epoch", "checksum", "code_hash", "difference", "identity", "leaves", "like",
-    "nested_map", "new_log", "seal", "summarize", "to_host_together", "verify",
+    "nested_map", "new_log", "seal", "summarize", "to_host_together", "verify", "versions",
 ]  # fmt: skip
 
 
