@@ -340,7 +340,7 @@ def test_classes_without_a_training_sample_are_named(own):
         (["a", "b", "a"], "`classes` must be different, printable names, which 'a' is not"),
         (["a", "b", ""], "which '' is not"),
         (["a", "b", "c\nd"], "which 'c?nd' is not".replace("?", "\\")),
-        (["a"] * 1001, "there must be 2 to 1000 classes, but there are 1001 (the greatest"),
+        (["a"] * 257, "there must be 2 to 256 classes, but there are 257 (the greatest"),
     ],
 )
 def test_classes_that_are_no_names_are_refused(own, classes, problem):
@@ -380,7 +380,7 @@ def test_classes_may_be_named_by_numbers(own):
         ({"y_train": np.zeros((20, 2), int)}, r"must be one integer .* of shape \(20, 2\)"),
         ({"y_train": np.arange(39) % 3}, "y_train must be one integer for each of 40 images"),
         ({"y_train": np.full(40, -1)}, "the labels begin at -1: number the classes 0, 1, 2"),
-        ({"y_train": np.full(40, 1000)}, "there must be 2 to 1000 classes, but there are 1001"),
+        ({"y_train": np.full(40, 256)}, "there must be 2 to 256 classes, but there are 257"),
         ({"y_train": np.full(40, 2**64 - 1, "uint64")}, "but there are 1844674407370955"),
         ({"y_train": np.zeros(40, int), "y_test": np.zeros(20, int)}, "but there are 1 "),
         ({"x_train": np.array([None] * 20)}, "this is no readable .npz file"),
