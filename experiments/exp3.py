@@ -27,6 +27,7 @@ from nnlite.datasets import load, load_file
 from nnlite.files import write_text
 from sweep import results
 from sweep.cluster import connect
+from sweep.locks import alone
 from sweep.options import check_writable, grid, parse
 from sweep.progress import Talk
 from sweep.results import Outcome
@@ -49,9 +50,12 @@ def experiment(options: Namespace) -> int:
         sweep = Sweep.of(outcome.logs, about["study"], about["command"], about["tune_seeds"])
         conclusions = conclude(sweep)
         print("drawing the figures ...", flush=True)
-        drawn = draw(sweep, conclusions, options)
-        write_text(options.out / "conclusions.txt", as_text(conclusions, 98))
-        results.write_summary_csv(options.out)
+        with alone(options.out / "drawing"):  # so all that is drawn is of the same command
+            if about["runs"]:
+                results.write_json(options.out / results.SWEEP, about)
+            drawn = draw(sweep, conclusions, options)
+            write_text(options.out / "conclusions.txt", as_text(conclusions, 98))
+            results.write_summary_csv(options.out)
         summaries = [summary for cell in sweep.cells for summary in cell.summaries]
         print(f"\n{results.summary_table(summaries)}")
         made = f"{drawn} figures, {len(sweep.logs)} logs and summary.csv"
@@ -93,8 +97,6 @@ def train_sweep(options: Namespace) -> tuple[Outcome, dict]:
         "tune_seeds": options.tune_seed,
         "runs": [log["experiment_id"] for log in outcome.logs],
     }
-    if outcome.logs:
-        results.write_json(options.out / results.SWEEP, about)
     return outcome, about
 
 
@@ -184,7 +186,10 @@ def main(argv: list[str] | None = None) -> int:
     """
     out, err = Talk(sys.stdout), Talk(sys.stderr)
     with redirect_stdout(out), redirect_stderr(err):
-        code = run(parse(argv))
+        try:
+            code = run(parse(argv))
+        except SystemExit as stop:  # something is wrong before any work; or --help
+            code = stop.code
         out.flush()
     if out.error:
         words = f"exp3.py: error: what it says cannot be written ({out.error.strerror})"

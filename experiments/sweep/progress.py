@@ -51,9 +51,13 @@ class Talk:
 
 
 def report(training: Training, folder: Path) -> None:
-    """Tell Progress that these runs have begun, and what their latest epoch was, if any."""
+    """Tell Progress that these runs have begun, and what their latest epoch was, if any.
+
+    If that cannot be written, it is not shown.
+    """
     for log in training.logs:
-        with (folder / log["experiment_id"]).open("a") as file:
+        path = folder / log["experiment_id"]
+        with contextlib.suppress(OSError), path.open("a") as file:
             if training.epoch and len(log["epoch"]) == training.epoch:  # else diverged before
                 file.write(json.dumps(latest_epoch(log)) + "\n")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
+from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from threadpoolctl import threadpool_limits
 
@@ -41,6 +42,11 @@ def processes(jobs: int, **settings) -> Parallel:
     Nothing is handed over in memory-mapped files, whose folder joblib names in ASCII only: with
     max_nbytes None it makes none, so that any will do.
     """
+    if jobs > 1 and os.name == "posix":
+        # loky's helper, which clears up after workers, is to outlive a terminal that is closed.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+        resource_tracker.ensure_running()  # it inherits what is blocked
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     obedience = {"initializer": obey, "initargs": (os.getpid(),)}
     return Parallel(jobs, max_nbytes=None, temp_folder=os.sep, **obedience, **settings)
 
@@ -69,7 +75,10 @@ class Shared:
         self.pickled = pickle.dumps(value, protocol=5, buffer_callback=arrays.append)
         self.paths = [folder / f"array{k}" for k in range(len(arrays))]
         for path, array in zip(self.paths, arrays):
-            path.write_bytes(array.raw())
+            try:
+                path.write_bytes(array.raw())
+            except OSError as error:  # it names no file if there is no space
+                raise OSError(error.errno, error.strerror, str(path)) from None
 
     def get(self):
         arrays = [np.memmap(path, mode="r") for path in self.paths]
