@@ -62,10 +62,10 @@ def run_on_cluster(
         for task, outcome in as_completed(tasks, with_results=True, raise_errors=False):
             stack = tasks.pop(task)
             if isinstance(outcome, list):
+                yield outcome  # saved, before anything is shown
                 for log in outcome:
                     progress.show(log["experiment_id"], latest_epoch(log))
                 progress.forget([log["experiment_id"] for log in outcome])
-                yield outcome
             else:  # (type, error, traceback), or an error alone if it was cancelled
                 error = outcome[1] if isinstance(outcome, tuple) else outcome
                 reason = " ".join(f"{type(error).__name__}: {error}".split())  # in one line

@@ -410,6 +410,18 @@ def test_summary_csv_has_a_row_a_run_whatever_is_in_it(log, diverged_text, tmp_p
     assert "nan" not in (tmp_path / "summary.csv").read_text().lower()
 
 
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t"])
+def test_no_spreadsheet_computes_a_cell_of_summary_csv(log, tmp_path, start):
+    """But numbers stay numbers, even if they are negative."""
+    log["dataset"]["name"] = name = start + "1+1\r2"
+    log["train_loss"][-1] = -0.5
+    seal(log)
+    results.save_run(log, tmp_path)
+    results.write_summary_csv(tmp_path)
+    (row,) = rows(tmp_path)
+    assert row["dataset"] == "'" + name.replace("\r", " ") and row["final_loss"] == "-0.5"
+
+
 # ---- the table
 
 
