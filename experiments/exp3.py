@@ -70,7 +70,7 @@ def train_sweep(options: Namespace) -> tuple[Outcome, dict]:
         else:
             data = load(options.dataset, options.data_dir, progress=True)
         jobs = options.jobs or joblib.cpu_count()
-        client = connect(options.cluster, jobs) if options.cluster else None
+        client = connect(options.cluster, jobs, device.name) if options.cluster else None
         check_writable(options.out)
     shout(data.note)
 
