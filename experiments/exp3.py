@@ -7,28 +7,34 @@ sweep/run.py trains and saves the runs, and nnlite/training/loop.py is what happ
 """
 
 import shutil
+import signal
 import sys
 import textwrap
 import time
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import joblib
 from joblib import delayed
+from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from nnlite import select_device
 from nnlite.datasets import load, load_file
 from nnlite.files import write_text
 from sweep import results
 from sweep.cluster import connect
+from sweep.locks import alone
 from sweep.options import check_writable, grid, parse
+from sweep.progress import Talk
 from sweep.results import Outcome
-from sweep.run import shout, train_runs
+from sweep.run import check_runs, same_command, shout, train_runs
 from sweep.tuning import train_tuned
+from sweep.workers import STOP_SIGNALS, processes
 
 MANY_RUNS = 200  # with more, figures of single runs would take longer than anyone looks at them
 
@@ -45,9 +51,12 @@ def experiment(options: Namespace) -> int:
         sweep = Sweep.of(outcome.logs, about["study"], about["command"], about["tune_seeds"])
         conclusions = conclude(sweep)
         print("drawing the figures ...", flush=True)
-        drawn = draw(sweep, conclusions, options)
-        write_text(options.out / "conclusions.txt", as_text(conclusions, 98))
-        results.write_summary_csv(options.out)
+        with alone(options.out / "drawing"):  # so all that is drawn is of the same command
+            if about["runs"]:
+                results.write_json(options.out / results.SWEEP, about)
+            drawn = draw(sweep, conclusions, options)
+            write_text(options.out / "conclusions.txt", as_text(conclusions, 98))
+            results.write_summary_csv(options.out)
         summaries = [summary for cell in sweep.cells for summary in cell.summaries]
         print(f"\n{results.summary_table(summaries)}")
         made = f"{drawn} figures, {len(sweep.logs)} logs and summary.csv"
@@ -56,8 +65,10 @@ def experiment(options: Namespace) -> int:
         print(f"see {options.out / 'report.html'}")
         for note in dict.fromkeys(log["dataset"]["note"] for log in sweep.logs):
             shout(note)
-    for run_id, reason in outcome.missing.items():
-        print(f"MISSING {run_id}: {reason}", file=sys.stderr)
+    for reason, count in Counter(outcome.missing.values()).items():
+        runs = [run_id for run_id, why in outcome.missing.items() if why == reason]
+        for words in runs if count <= 5 else [f"{count} runs, the first of them {runs[0]}"]:
+            print(f"MISSING {words}: {reason}", file=sys.stderr)
     return 130 if outcome.interrupted else 1 if outcome.missing else 0
 
 
@@ -72,10 +83,11 @@ def train_sweep(options: Namespace) -> tuple[Outcome, dict]:
         jobs = options.jobs or joblib.cpu_count()
         client = connect(options.cluster, jobs, device.name) if options.cluster else None
         check_writable(options.out)
+        configs = grid(options)
+        check_runs(configs, data, device, options.out, client)
     shout(data.note)
 
     train = partial(train_runs, data=data, device=device, options=options, client=client)
-    configs = grid(options)
     with client or nullcontext():
         if options.tune_seed:
             cells = list(dict.fromkeys(replace(config, seed=0) for config in configs))
@@ -88,8 +100,6 @@ def train_sweep(options: Namespace) -> tuple[Outcome, dict]:
         "tune_seeds": options.tune_seed,
         "runs": [log["experiment_id"] for log in outcome.logs],
     }
-    if outcome.logs:
-        results.write_json(options.out / results.SWEEP, about)
     return outcome, about
 
 
@@ -115,7 +125,7 @@ def draw(sweep, conclusions, options: Namespace) -> int:
     else:
         print(f"no figures for each of the {len(sweep.logs)} runs; --plot-only draws them")
     jobs = min(options.jobs or joblib.cpu_count(), len(tasks))
-    return sum(joblib.Parallel(jobs)(tasks))
+    return sum(processes(jobs)(tasks))
 
 
 def write_report(sweep, conclusions, out: Path) -> int:
@@ -174,21 +184,55 @@ def before_any_work() -> Iterator[None]:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code: 0, 1 if something failed, 130 if interrupted.
 
-    What is wrong before any work exits with 2.
+    What is wrong before any work exits with 2. If nobody reads what it prints any more, as after
+    `| head`, it works on in silence.
     """
-    options = parse(argv)
+    out, err = Talk(sys.stdout), Talk(sys.stderr)
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = run(parse(argv))
+        except SystemExit as stop:  # something is wrong before any work; or --help
+            code = stop.code
+        out.flush()
+    if out.error:
+        words = f"exp3.py: error: what it says cannot be written ({out.error.strerror})"
+        print(f"{words}; the results are not touched by that", file=sys.stderr)
+    return code or int(bool(out.error))
+
+
+def run(options: Namespace) -> int:
     try:
         return experiment(options)
     except KeyboardInterrupt:
         print("\ninterrupted; what is finished is saved")
         return 130
-    except (OSError, ValueError) as error:
-        if isinstance(error, OSError):
-            error = f"cannot write to {error.filename or options.out} ({error.strerror})"
-        words = f"exp3.py: error: {error}; the same command goes on from what is saved"
-        print(words, file=sys.stderr)
+    except (OSError, ValueError, MemoryError, BrokenProcessPool) as error:
+        print(f"exp3.py: error: {in_words(error, options)}", file=sys.stderr)
         return 1
 
 
+def in_words(error: Exception, options: Namespace) -> str:
+    """Say what stopped the work, and what to do."""
+    again = f"{same_command(options)} goes on from what is saved"
+    if options.plot_only:
+        again = "the same command draws everything again"
+    if isinstance(error, OSError):
+        where = error.filename or options.out
+        return f"cannot write to {where} ({error.strerror}); {again}"
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory; {again}"
+    if isinstance(error, BrokenProcessPool):
+        return f"a process that drew figures died, or ran out of memory; {again}"
+    return str(error)  # of a file in OUT, with what to do about it
+
+
+def treat_as_ctrl_c() -> None:
+    """End with the other signals that ask for it as with Ctrl-C, but for those that are ignored."""
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
 if __name__ == "__main__":
+    treat_as_ctrl_c()
     sys.exit(main())

@@ -137,9 +137,7 @@ def test_figures_of_many_single_runs_only_on_request(lab, monkeypatch, capsys):
     monkeypatch.setattr(exp3, "write_report", lambda *_: 0)
     monkeypatch.setattr(exp3, "draw_sweep", lambda *_: 0)
     monkeypatch.setattr(exp3, "draw_run", lambda log, out: drawn.append(log) or 1)
-    monkeypatch.setattr(
-        exp3.joblib, "Parallel", lambda jobs: lambda tasks: [f(*a) for f, a, _ in tasks]
-    )
+    monkeypatch.setattr(exp3, "processes", lambda jobs: lambda tasks: [f(*a) for f, a, _ in tasks])
     assert run(*lab.common, "--out", lab.out) == 0 and drawn == []
     assert "no figures for each of the 4 runs; --plot-only draws them" in capsys.readouterr().out
     assert run("--plot-only", "--out", lab.out) == 0 and len(drawn) == 4

@@ -24,8 +24,10 @@ from nnlite.backend import CPU
 from nnlite.datasets import in_time
 from nnlite.training.logs import code_hash, difference, new_log, verify
 from sweep.progress import Progress, latest_epoch
+from sweep.workers import STOP_SIGNALS
 from words import plural
 
+SAME = "each machine needs the same Python, packages and nnlite as this one"
 TRIES = 4  # a run that failed on this many workers, or was lost with them, is given up
 POLL_SECONDS = 1.0  # how often to look for workers that have come or gone
 CLOSE_SECONDS = 20.0
@@ -62,7 +64,9 @@ def connect(address: str, jobs: int, device: str) -> "Cluster":
         cluster.check_scheduler()
         news = cluster.look()
         if cluster.refused and not cluster.threads:
-            raise RuntimeError(f"no worker of {address} can compute this: {cluster.refusals()}")
+            raise RuntimeError(
+                f"no worker of {address} can compute this: {cluster.refusals()}; {SAME}"
+            )
     except BaseException:
         cluster.__exit__()
         raise
@@ -132,12 +136,15 @@ class Cluster(AbstractContextManager):
     def __exit__(self, *exception) -> None:
         """Close the connection. Ctrl-C counts afterwards: Dask would leave processes behind."""
         pressed: list[int] = []
-        before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
-        try:
-            with suppress(TimeoutError):
-                self.client.close(CLOSE_SECONDS)
-        finally:
-            signal.signal(signal.SIGINT, before)
+        before = {
+            number: signal.signal(number, lambda number, _: pressed.append(number))
+            for number in STOP_SIGNALS
+            if signal.getsignal(number) != signal.SIG_IGN
+        }
+        with suppress(TimeoutError):
+            self.client.close(CLOSE_SECONDS)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         if pressed:
             raise KeyboardInterrupt
 
@@ -151,7 +158,8 @@ class Cluster(AbstractContextManager):
         except (ImportError, AttributeError) as error:
             reason = reason or in_words(error)
         if reason:
-            raise RuntimeError(f"the scheduler at {self.address} cannot pass runs on: {reason}")
+            where = f"the scheduler at {self.address}"
+            raise RuntimeError(f"{where} cannot pass runs on: {reason}; {SAME}")
 
     def look(self) -> list[str]:
         """See which workers have come and gone; check those that have come.

@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from argparse import ArgumentTypeError, Namespace
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 from nnlite import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, SCHEDULERS, Config
 from nnlite.backend import DEVICES
 from nnlite.datasets import DATASETS
-from nnlite.files import write_text
+from nnlite.files import clear_leftovers
 from sweep.studies import AXES, STUDIES, listing
 
 RATES = ", ".join(f"{name} {o.default_learning_rate:g}" for name, o in OPTIMIZERS.items())
@@ -75,7 +76,8 @@ how to run it:
   --cluster ADDRESS      train on the Dask cluster whose scheduler is at
                          tcp://host:port or tls://host:port; local starts one
                          here, with --jobs workers
-  --restart              run everything again, even what is finished in --out
+  --restart              run everything again; what is finished in --out is moved
+                         aside, to RUN.old1 or the next number that is free
   --out DIR              for logs, figures and report (default: results)
   --plot-only            train nothing; draw all figures and write the report
                          again, from the logs in --out
@@ -230,8 +232,9 @@ def check_writable(out: Path) -> None:
     """Raise ValueError unless files can be written in OUT, which is made if it does not exist."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_text(out / ".writable", "")
-        (out / ".writable").unlink()
+        with tempfile.TemporaryFile(dir=out):
+            pass
+        clear_leftovers(out)
     except OSError as error:
         why = "it is a file, give a folder" if out.is_file() else error.strerror
         raise ValueError(f"cannot write to --out {out} ({why})") from None

@@ -2,22 +2,62 @@
 
 import contextlib
 import json
+import os
+import shutil
 import tempfile
 import threading
 from pathlib import Path
+from typing import TextIO
 
 from tqdm import tqdm
 
 from nnlite import Config
 from nnlite.training import Training
+from sweep.locks import hold
 
 POLL_SECONDS = 0.2
 
 
+class Talk:
+    """A stream for print that falls silent when it cannot be written any more.
+
+    So work does not end because nobody listens. error: the OSError, if there was one. The stream
+    may be None: a program without a terminal can have none.
+    """
+
+    def __init__(self, stream: TextIO | None):
+        self.stream = stream
+        self.error: OSError | None = None
+
+    def write(self, text: str) -> int:
+        self.attempt("write", text)
+        return len(text)
+
+    def flush(self) -> None:
+        self.attempt("flush")
+
+    def attempt(self, method: str, *arguments: str) -> None:
+        if self.stream and not self.error:
+            try:
+                getattr(self.stream, method)(*arguments)
+            except OSError as error:
+                self.error = error
+                # What the stream still holds goes nowhere, or Python complains of it at its end.
+                with contextlib.suppress(OSError), open(os.devnull, "w") as nowhere:
+                    os.dup2(nowhere.fileno(), self.stream.fileno())
+
+    def __getattr__(self, name: str):
+        return getattr(self.stream, name)
+
+
 def report(training: Training, folder: Path) -> None:
-    """Tell Progress that these runs have begun, and what their latest epoch was, if any."""
+    """Tell Progress that these runs have begun, and what their latest epoch was, if any.
+
+    If that cannot be written, it is not shown.
+    """
     for log in training.logs:
-        with (folder / log["experiment_id"]).open("a") as file:
+        path = folder / log["experiment_id"]
+        with contextlib.suppress(OSError), path.open("a") as file:
             if training.epoch and len(log["epoch"]) == training.epoch:  # else diverged before
                 file.write(json.dumps(latest_epoch(log)) + "\n")
 
@@ -28,6 +68,16 @@ def latest_epoch(log: dict) -> dict:
     return {key: log[key][-1] for key in keys}
 
 
+def clear_leftovers() -> None:
+    """Delete the directories of Progress that programs left when they were killed."""
+    for directory in Path(tempfile.gettempdir()).glob("nnlite-*"):
+        with contextlib.suppress(OSError):
+            # The folder is made after the lock is held: if it is there, nobody is about to lock.
+            if (directory / "reports").exists() and (lock := hold(directory / "lock")):
+                lock.close()
+                shutil.rmtree(directory, ignore_errors=True)
+
+
 class Progress(contextlib.AbstractContextManager):
     """Shows the epochs that runs report, each run in a file of its own in `folder`.
 
@@ -36,8 +86,12 @@ class Progress(contextlib.AbstractContextManager):
     """
 
     def __init__(self, configs: list[Config]):
-        self.directory = tempfile.TemporaryDirectory(prefix="nnlite-", ignore_cleanup_errors=True)
-        self.folder = Path(self.directory.name)
+        clear_leftovers()
+        self.temporary = tempfile.TemporaryDirectory(prefix="nnlite-", ignore_cleanup_errors=True)
+        self.directory = Path(self.temporary.name)
+        self.lock_file = hold(self.directory / "lock")
+        self.folder = self.directory / "reports"
+        self.folder.mkdir()
         self.epochs = {config.run_id: config.epochs for config in configs}
         self.lines_seen: dict[str, int] = {}
         self.epochs_done: dict[str, int] = {}
@@ -58,7 +112,8 @@ class Progress(contextlib.AbstractContextManager):
         self.poll()
         for bar in (*self.bars.values(), self.total):
             bar.close()
-        self.directory.cleanup()
+        self.lock_file.close()
+        self.temporary.cleanup()
 
     def has_begun(self, run_id: str) -> bool:
         return (self.folder / run_id).exists()

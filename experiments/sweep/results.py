@@ -9,7 +9,6 @@
 Every file is written under a temporary name and then renamed, so that none is ever half-written.
 """
 
-import contextlib
 import csv
 import io
 import itertools
@@ -21,13 +20,15 @@ from typing import NamedTuple
 
 from nnlite import Config, Dataset
 from nnlite.backend import Device
-from nnlite.files import write_text
-from nnlite.training.logs import identity, new_log, summarize, verify
+from nnlite.files import sync_folder, write_text
+from nnlite.training.logs import difference, new_log, summarize, verify
+from sweep.locks import alone
 from words import plural
 
 LOG = "training_log.json"
 CHECKPOINT = "checkpoint.npz"
 SWEEP = "sweep.json"
+FORMULA = ("=", "+", "-", "@", "\t")  # text that begins so, a spreadsheet would compute
 
 
 class Outcome(NamedTuple):
@@ -52,40 +53,55 @@ def write_json(path: Path, content: dict) -> None:
 
 
 def save_run(log: dict, out: Path) -> None:
-    """Save a finished run under OUT/<run id>/."""
+    """Save a finished run under OUT/<run id>/; it is safe on the disk once this returns."""
     same_run(log, out)  # another run that is there by now is moved aside
     folder = out / log["experiment_id"]
     folder.mkdir(parents=True, exist_ok=True)
+    sync_folder(out)
     write_json(folder / "summary.json", summarize(log))
     write_json(folder / LOG, log)
 
 
-def finished_log(config: Config, data: Dataset, device: Device, out: Path) -> dict | None:
+def finished_log(
+    config: Config, data: Dataset, device: Device, out: Path, restart: bool = False
+) -> dict | None:
     """Return the log of this very run if OUT has it, finished; otherwise None. See same_run."""
-    return same_run(new_log(config, data, device, 1), out)
+    return same_run(new_log(config, data, device, 1), out, restart)
 
 
-def same_run(wanted: dict, out: Path) -> dict | None:
+def same_run(wanted: dict, out: Path, restart: bool = False) -> dict | None:
     """Return the finished log in OUT of the run that `wanted` is of; None if there is none.
 
-    It has to be equal in all that decides the outcome: configuration, dataset, nnlite's version.
-    Another run in its place is moved aside, to <run id>.old1 or the next number that is free.
+    It has to be equal in all that decides the outcome: configuration, dataset, nnlite's code.
+    Another run in its place is moved aside, to <run id>.old1 or the next number that is free;
+    restart: even the same.
     """
     run_id = wanted["experiment_id"]
     folder = out / run_id
-    if not (folder / LOG).exists():
-        return None
-    with contextlib.suppress(ValueError):
-        log = read_log(folder / LOG)
-        if identity(log) == identity(wanted):
+
+    def look() -> tuple[dict | None, str]:
+        """Return the log that is there, and why it is not wanted, "" if it is."""
+        if not (folder / LOG).exists():
+            return None, ""
+        if restart:
+            return None, "from before --restart"
+        try:
+            log = read_log(folder / LOG)
+            return log, difference(log, wanted)
+        except ValueError:
+            return None, "its log cannot be read"
+
+    log, reason = look()
+    if not reason:
+        return log
+    with alone(out / "moving"):
+        log, reason = look()  # once more: another command may just have moved it
+        if not reason:
             return log
-    numbers = itertools.count(1)
-    aside = next(p for n in numbers if not (p := out / f"{run_id}.old{n}").exists())
-    os.replace(folder, aside)
-    if (aside / CHECKPOINT).exists():  # of the run that is wanted, begun by --restart
-        folder.mkdir()
-        os.replace(aside / CHECKPOINT, folder / CHECKPOINT)
-    print(f"{run_id}: another run (settings, data or version) is there; moved to {aside}")
+        numbers = itertools.count(1)
+        aside = next(p for n in numbers if not (p := out / f"{run_id}.old{n}").exists())
+        os.replace(folder, aside)
+    print(f"{run_id}: another run is there ({reason}); moved to {aside}")
     return None
 
 
@@ -100,11 +116,42 @@ def read_log(path: Path) -> dict:
     except (ValueError, LookupError, TypeError, RecursionError, OSError) as error:
         raise ValueError(
             f"{path} is not a readable training log ({error!s:.200}): "
-            "delete its folder, and run the same command again"
+            "move its folder elsewhere or delete it, and run the same command again"
         ) from None
 
 
 # All runs in OUT
+
+
+def log_paths(out: Path) -> list[Path]:
+    """Return the logs' files in OUT, but not of runs that were moved aside."""
+    paths = sorted(out.glob(f"*/{LOG}"))
+    return [path for path in paths if not path.parent.suffix.startswith(".old")]
+
+
+def check_folders(run_ids: set[str], out: Path) -> None:
+    """Raise ValueError if a run's folder cannot be made, or OUT has other logs that are not read.
+
+    An unreadable log of one of these runs is moved aside later.
+    """
+    for run_id in run_ids:
+        folder = out / run_id
+        try:
+            # Of all names the longest: a temporary file of a run that is moved aside.
+            (out / f"{run_id}.old99" / ".nnlite.01234567.tmp").lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            raise ValueError(
+                f"no folder can be called {run_id:.60}... ({error.strerror}): "
+                "give --hidden fewer layers, or layers of equal width"
+            ) from None
+        if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK)):
+            why = "is a folder that cannot be written" if folder.is_dir() else "is a file"
+            raise ValueError(f"{folder} {why}, but a run's results belong there: move it elsewhere")
+    for path in log_paths(out):
+        if path.parent.name not in run_ids:
+            read_log(path)
 
 
 def load_logs(out: Path) -> list[dict]:
@@ -112,8 +159,7 @@ def load_logs(out: Path) -> list[dict]:
 
     Raises ValueError if OUT has none, or if one of them cannot be read.
     """
-    paths = sorted(out.glob(f"*/{LOG}"))
-    logs = [read_log(path) for path in paths if not path.parent.suffix.startswith(".old")]
+    logs = [read_log(path) for path in log_paths(out)]
     if not logs:
         raise ValueError(f"{out} holds no runs (no */{LOG}): run the experiment there first")
     return logs
@@ -156,10 +202,11 @@ def read_sweep(out: Path) -> dict:
         return {"study": None, "command": "", "tune_seeds": [], "runs": []}
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-        texts = [about["study"] or "", about["command"], *about["runs"]]
+        runs, seeds = about["runs"], about["tune_seeds"]
+        texts = [about["command"], *runs] + [about["study"]] * (about["study"] is not None)
         "".join(texts).encode()  # raises if one is no text
-        if not all(type(seed) is int for seed in about["tune_seeds"]):
-            raise ValueError("tune_seeds")
+        if type(runs) is not list or type(seeds) is not list or {*map(type, seeds)} - {int}:
+            raise ValueError("runs or tune_seeds")
     except (ValueError, LookupError, TypeError, RecursionError, OSError) as error:
         raise ValueError(
             f"{path} cannot be read ({type(error).__name__}: {error!s:.200}): delete it"
@@ -174,6 +221,10 @@ def write_summary_csv(out: Path) -> None:
         if row["diverged"]:
             row["diverged"] = "epoch {epoch} step {step}".format(**row["diverged"])
         row["versions"] = " ".join(f"{name} {number}" for name, number in row["versions"].items())
+        for name, value in row.items():
+            if isinstance(value, str):
+                quote = "'" if value.startswith(FORMULA) else ""
+                row[name] = quote + value.replace("\r", " ")  # which would end the row
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

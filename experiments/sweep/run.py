@@ -1,5 +1,6 @@
 """Train the runs of a sweep: skip what is finished, train the rest, save each run as it ends."""
 
+import math
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,10 @@ import joblib
 from nnlite import Config, Dataset
 from nnlite.backend import Device
 from nnlite.training.config import hidden_name
+from nnlite.training.logs import difference, new_log
 from sweep import results
 from sweep.cluster import run_on_cluster
+from sweep.memory import free_memory, least_memory
 from sweep.results import Outcome
 from sweep.workers import checkpoint_path, run_all, stack_size, stacks
 from words import plural
@@ -26,13 +29,11 @@ def train_runs(
     """
     out = options.out
     groups = stacks(configs, options.stack or min(stack_size(device, c, data) for c in configs))
-    logs: dict[str, dict] = {}
+    found = [results.finished_log(c, data, device, out, options.restart) for c in configs]
+    logs = {log["experiment_id"]: log for log in found if log}
     if options.restart:
         for stack in groups:
             checkpoint_path(stack, out).unlink(missing_ok=True)
-    else:
-        found = [results.finished_log(config, data, device, out) for config in configs]
-        logs = {log["experiment_id"]: log for log in found if log}
     todo = unfinished(groups, logs, out)
 
     jobs = options.jobs or (1 if device.name == "gpu" else joblib.cpu_count())
@@ -49,18 +50,23 @@ def train_runs(
         ending = run_on_cluster(todo, data, client, missing)
     else:
         ending = run_all(todo, data, device.name, jobs, options, missing)
+    wanted = {config.run_id: new_log(config, data, device, 1) for config in configs}
     interrupted = False
     try:
         for ended in ending:  # the logs of a stack, as soon as it has ended
             for log in ended:
-                results.save_run(log, out)
-                logs[log["experiment_id"]] = log
-            (out / ended[0]["experiment_id"] / results.CHECKPOINT).unlink(missing_ok=True)
+                run_id = log["experiment_id"]
+                if reason := difference(log, wanted[run_id]):  # somebody edits while it runs
+                    missing[run_id] = f"a worker computed another run ({reason})"
+                else:
+                    logs[run_id] = log
+                    if client:  # processes of this machine have saved it themselves
+                        results.save_run(log, out)
     except KeyboardInterrupt:
         interrupted = True
         print(
             f"\ninterrupted with {len(logs)} of {len(configs)} runs finished; "
-            "the same command goes on from here",
+            f"{same_command(options)} goes on from here",
             flush=True,
         )
         if logs:
@@ -70,6 +76,11 @@ def train_runs(
             results.save_run(log, out)
     finished = [logs[config.run_id] for config in configs if config.run_id in logs]
     return Outcome(finished, missing, interrupted)
+
+
+def same_command(options: Namespace) -> str:
+    """Return how to call the command that goes on with this one."""
+    return "the same command" + " without --restart" * options.restart
 
 
 def unfinished(groups: list[list[Config]], logs: dict[str, dict], out: Path) -> list[list[Config]]:
@@ -85,6 +96,29 @@ def unfinished(groups: list[list[Config]], logs: dict[str, dict], out: Path) -> 
         if rest:
             todo.append(rest)
     return todo
+
+
+def check_runs(
+    configs: list[Config], data: Dataset, device: Device, out: Path, client=None
+) -> None:
+    """Raise ValueError if these runs cannot be trained, or not be saved in OUT.
+
+    With the client of a cluster, memory is that of other machines, and not looked at.
+    """
+    if len(data.x_train) < 2:
+        raise ValueError(
+            f"{data.source} has {plural(len(data.x_train), 'training image')}: "
+            "give at least two, one to train and one to validate on"
+        )
+    free = device.xp.cuda.runtime.memGetInfo()[0] if device.name == "gpu" else free_memory()
+    free = math.inf if client else free
+    needed = max(least_memory(config, data) for config in configs)
+    if needed > free:
+        raise ValueError(
+            f"a network of these --hidden layers needs {needed / 1e9:,.1f} GB of memory at least, "
+            f"but {free / 1e9:,.1f} GB are free: give fewer or narrower layers"
+        )
+    results.check_folders({config.run_id for config in configs}, out)
 
 
 def announce(configs: list[Config], data: Dataset, device: str, where: str, out: Path) -> None:

@@ -2,22 +2,87 @@
 
 import contextlib
 import os
+import pickle
 import signal
+import threading
+import time
 from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from joblib import Parallel, delayed
+from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from threadpoolctl import threadpool_limits
 
 from nnlite import Config, Dataset, select_device
 from nnlite.backend import Device
 from nnlite.training import Training
+from nnlite.training.logs import difference, new_log
 from nnlite.training.loop import EVALUATION_ROWS
+from sweep import results
+from sweep.locks import alone
+from sweep.memory import count_parameters
 from sweep.progress import Progress, report
 from sweep.results import CHECKPOINT
+
+# Job schedulers, editors and closed terminals end a program with others than Ctrl-C's SIGINT.
+STOP_SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU")
+    if hasattr(signal, name)  # Windows has the first two
+]
+
+
+def processes(jobs: int, **settings) -> Parallel:
+    """Return joblib's Parallel with worker processes that obey this one; jobs 1: without any.
+
+    Nothing is handed over in memory-mapped files, whose folder joblib names in ASCII only: with
+    max_nbytes None it makes none, so that any will do.
+    """
+    if jobs > 1 and os.name == "posix":
+        # loky's helper, which clears up after workers, is to outlive a terminal that is closed.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+        resource_tracker.ensure_running()  # it inherits what is blocked
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    obedience = {"initializer": obey, "initargs": (os.getpid(),)}
+    return Parallel(jobs, max_nbytes=None, temp_folder=os.sep, **obedience, **settings)
+
+
+def obey(parent: int) -> None:
+    """Let the parent alone decide when this worker stops; but stop when the parent is gone.
+
+    Ctrl-C, for example, reaches all processes. An orphan would train on, and then wait for ever.
+    """
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)  # checkpoints stay
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+class Shared:
+    """A value whose arrays lie in files, which all workers map into memory and none copies."""
+
+    def __init__(self, value: object, folder: Path):
+        arrays: list[pickle.PickleBuffer] = []
+        self.pickled = pickle.dumps(value, protocol=5, buffer_callback=arrays.append)
+        self.paths = [folder / f"array{k}" for k in range(len(arrays))]
+        for path, array in zip(self.paths, arrays):
+            try:
+                path.write_bytes(array.raw())
+            except OSError as error:  # it names no file if there is no space
+                raise OSError(error.errno, error.strerror, str(path)) from None
+
+    def get(self):
+        arrays = [np.memmap(path, mode="r") for path in self.paths]
+        return pickle.loads(self.pickled, buffers=arrays)
 
 
 def stacks(configs: list[Config], size: int) -> list[list[Config]]:
@@ -40,7 +105,7 @@ def stack_size(device: Device, config: Config, data: Dataset) -> int:
     if device.name != "gpu":
         return 1
     widths = [data.x_train.shape[1], *config.hidden, len(data.classes)]
-    parameters = sum((D_in + 1) * D_out for D_in, D_out in zip(widths, widths[1:]))
+    parameters = count_parameters(config, data)
     # float32: parameters, gradient, two vectors of an optimizer and copies that cuBLAS asks for;
     # rows of each layer's output and gradient; and the order of the samples, 8 bytes each.
     rows = max(EVALUATION_ROWS, config.batch_size)
@@ -55,32 +120,62 @@ def checkpoint_path(stack: list[Config], out: Path) -> Path:
 
 
 def run_stack(
-    stack: list[Config], data: Dataset, device: str, options: Namespace, progress: Path, parent: int
+    stack: list[Config],
+    wanted: list[dict],
+    data: Dataset | Shared,
+    device: str,
+    options: Namespace,
+    progress: Path,
 ) -> tuple[str, list[dict]]:
-    """Train one stack, in whatever process this is; return its first run id, and its logs.
+    """Train and save one stack, in whatever process this is; return its first run id and its logs.
 
-    Goes on from the stack's checkpoint if there is one. No logs: it did not fit into memory. It
-    uses one BLAS thread: with as many processes as cores that is fastest, and the results do not
+    Goes on from the stack's checkpoint if there is one. No logs: it did not fit into memory. If
+    another command trains the same run at this moment, its logs are waited for, and returned.
+    wanted: new logs as the parent makes them. Logs of other runs (as somebody has edited nnlite
+    meanwhile) are returned, but not saved.
+    """
+    first, out = stack[0].run_id, options.out
+    data = data.get() if isinstance(data, Shared) else data
+
+    def waiting() -> None:
+        with contextlib.suppress(OSError):
+            print(f"{first}: another command is training it; waiting for that", flush=True)
+
+    try:
+        with alone(out / first / "lock", waiting):
+            logs = [results.same_run(log, out) for log in wanted]
+            if not all(logs):
+                logs = train_stack(stack, data, device, options, progress)
+                if not any(map(difference, logs, wanted)):
+                    for log in logs:
+                        results.save_run(log, out)
+            checkpoint_path(stack, out).unlink(missing_ok=True)
+            return first, logs
+    except MemoryError:
+        return first, []
+
+
+def train_stack(
+    stack: list[Config], data: Dataset, device: str, options: Namespace, progress: Path
+) -> list[dict]:
+    """Train one stack, from its checkpoint if there is one; return its logs.
+
+    It uses one BLAS thread: with as many processes as cores that is fastest, and the results do not
     depend on how many run at once.
     """
-    if os.getpid() != parent:  # Ctrl-C reaches all processes, but the parent alone decides
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
     checkpoint = checkpoint_path(stack, options.out)
-    try:
-        with threadpool_limits(1):
-            training = begin(stack, data, device, checkpoint)
+    with threadpool_limits(1):
+        training = begin(stack, data, device, checkpoint)
+        report(training, progress)
+        while not training.done:
+            training.run_epoch()
             report(training, progress)
-            while not training.done:
-                training.run_epoch()
-                report(training, progress)
-                if training.epoch % options.checkpoint_every == 0 and not training.done:
-                    # A disk that is full now may have room at the end: the run goes on.
-                    with contextlib.suppress(OSError):
-                        checkpoint.parent.mkdir(exist_ok=True)
-                        training.save(checkpoint)
-            return stack[0].run_id, training.finish()
-    except MemoryError:
-        return stack[0].run_id, []
+            if training.epoch % options.checkpoint_every == 0 and not training.done:
+                # A disk that is full now may have room at the end: the run goes on.
+                with contextlib.suppress(OSError):
+                    checkpoint.parent.mkdir(exist_ok=True)
+                    training.save(checkpoint)
+        return training.finish()
 
 
 def begin(stack: list[Config], data: Dataset, device: str, checkpoint: Path) -> Training:
@@ -110,23 +205,26 @@ def run_all(
     into `missing`, as run id -> reason.
     """
     waiting = {stack[0].run_id: stack for stack in stacks}
+    here = select_device(device)
+    wanted = {f: [new_log(c, data, here, 1) for c in stack] for f, stack in waiting.items()}
     suspects: list[str] = []  # first run ids of stacks that had begun when a worker died
     with Progress([config for stack in stacks for config in stack]) as progress:
-        common = (data, device, options, progress.folder, os.getpid())
+        # One process trains with the arrays as they are.
+        shared = Shared(data, progress.directory) if jobs > 1 else data
         while waiting:
             todo = [first for first in waiting if first not in suspects] or suspects[:1]
             is_retry = todo[0] in suspects
             n_jobs = 2 if is_retry else jobs  # 2: with 1 it would run in this very process
-            # Large arrays are handed to workers as memory maps, not copies: all share one dataset.
-            parallel = Parallel(n_jobs, return_as="generator_unordered", max_nbytes="1M")
-            tasks = [delayed(run_stack)(waiting[first], *common) for first in todo]
+            parallel = processes(n_jobs, return_as="generator_unordered")
+            common = (shared, device, options, progress.folder)
+            tasks = [delayed(run_stack)(waiting[f], wanted[f], *common) for f in todo]
             out_of_memory = set()
             try:
                 for first, logs in parallel(tasks):
                     if logs:
-                        progress.forget([log["experiment_id"] for log in logs])
                         del waiting[first]
                         yield logs
+                        progress.forget([log["experiment_id"] for log in logs])
                     else:
                         out_of_memory.add(first)
             except BrokenProcessPool:

@@ -30,9 +30,9 @@ from ..network import INITIALIZERS
 from ..optimizers import OPTIMIZERS
 from ..schedulers import SCHEDULERS
 
-# A training runs through all modules but these. datasets: the identity has a checksum of the data.
-# files: arrays come back from it as they were. saving, gradcheck: of use outside a training only.
-NOT_IN_A_TRAINING = {"datasets", "files", "saving", "gradcheck"}
+# A training runs through all modules but these. datasets, fashion: the identity has a checksum of
+# the data. files: arrays come back from it as they were. saving, gradcheck: used elsewhere only.
+NOT_IN_A_TRAINING = {"datasets", "fashion", "files", "saving", "gradcheck"}
 
 
 def identity(log: dict) -> dict:
@@ -43,18 +43,15 @@ def identity(log: dict) -> dict:
 
 
 def difference(log: dict, wanted: dict) -> str:
-    """Return what is different in the identity of a log, as the end of a sentence; "" if nothing.
-
-    An old run, for example, is not wanted any more, as "nnlite's code has changed since".
-    """
-    words = {
-        "config": "it has other settings",
-        "dataset": "its data were others",
-        "nnlite": "nnlite's version was another",
+    """Return why a log is not of the run that is wanted, in a few words; "" if it is."""
+    reasons = {
+        "config": "other settings",
+        "dataset": "other data",
+        "nnlite": "nnlite's version has changed since",
         "code": "nnlite's code has changed since",
     }
     old, new = identity(log), identity(wanted)
-    return next((words[key] for key in words if old[key] != new[key]), "")
+    return next((reasons[key] for key in reasons if old[key] != new[key]), "")
 
 
 def versions(device: Device) -> dict[str, str]:

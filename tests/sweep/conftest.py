@@ -14,11 +14,14 @@ def lab(tmp_path, tiny, monkeypatch):
     monkeypatch.setattr(exp3, "draw", lambda *args: 0)
 
     def run(*options):
-        return exp3.main(
-            ["--activation", "relu", "tanh", "--optimizer", "adam", "--seed", "1", "2",
-             "--hidden", "6", "5", "--batch-size", "64", "--epochs", "4", "--device", "cpu",
-             "--jobs", "1", "--out", str(tmp_path / "out"), *map(str, options)]
-        )  # fmt: skip
+        try:
+            return exp3.main(
+                ["--activation", "relu", "tanh", "--optimizer", "adam", "--seed", "1", "2",
+                 "--hidden", "6", "5", "--batch-size", "64", "--epochs", "4", "--device", "cpu",
+                 "--jobs", "1", "--out", str(tmp_path / "out"), *map(str, options)]
+            )  # fmt: skip
+        except SystemExit as stop:
+            return stop.code
 
     run.out = tmp_path / "out"
     return run

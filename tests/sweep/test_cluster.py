@@ -214,6 +214,7 @@ def test_if_no_worker_may_compute_one_sentence_names_them_all(
     ):
         assert reason in error
     assert error.count("\n") == 1 and error.count("tcp://127.0.0.1:") == 5
+    assert "each machine needs the same Python" in error
     assert not (tmp_path / "out").exists()
 
 
@@ -317,9 +318,9 @@ def test_if_the_scheduler_dies_what_is_finished_is_kept(cluster, run, tmp_path, 
     there = ["--cluster", cluster.address, "--out", tmp_path / "out"]
     assert run(*SWEEP, *there, on_save=cluster.scheduler.kill) == 1
     assert len(logs(tmp_path / "out")) == 1
-    error = capfd.readouterr().err.splitlines()
-    assert len(error) == 11
-    assert all(line.endswith(f": the scheduler at {cluster.address} is gone") for line in error)
+    error = capfd.readouterr().err
+    assert error.startswith("MISSING 11 runs, the first of them ") and error.count("\n") == 1
+    assert error.endswith(f": the scheduler at {cluster.address} is gone\n")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C in another way")

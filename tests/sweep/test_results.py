@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+import os
 import re
 from dataclasses import replace
 
@@ -146,12 +147,30 @@ def test_other_data_and_another_version_are_another_run(tiny, saved, log, monkey
     pixel[0, 0] ^= 1
     assert finished(CONFIG, replace(tiny, x_train=pixel), saved) is None
     results.save_run(log, saved)
-    monkeypatch.setattr("nnlite.training.logs.__version__", "9.9")
+    monkeypatch.setattr("nnlite.training.identity.__version__", "9.9")
     assert finished(CONFIG, tiny, saved) is None
     assert sorted(path.name for path in saved.iterdir()) == [f"{RUN}.old1", f"{RUN}.old2"]
     monkeypatch.undo()
     results.save_run(log, saved)
     assert finished(CONFIG, tiny, saved) == log
+
+
+def test_a_run_of_other_code_is_another_run_and_it_says_so(tiny, saved, log, monkeypatch, capsys):
+    monkeypatch.setattr("nnlite.training.identity.code_hash", lambda: "0123456789abcdef")
+    assert finished(CONFIG, tiny, saved) is None
+    assert read(saved / f"{RUN}.old1" / "training_log.json") == log
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1 and f"{RUN}: " in out and "nnlite's code has changed since" in out
+
+
+def test_a_run_is_safe_on_the_disk_once_it_is_saved(log, tmp_path, monkeypatch):
+    """So the checkpoint, which goes next, is not needed any more, even if the power fails."""
+    calls, rename = [], os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: calls.append(os.stat(fd).st_ino))
+    monkeypatch.setattr(os, "replace", lambda *paths: (calls.append("rename"), rename(*paths)))
+    results.save_run(log, tmp_path)
+    folder, file = ((tmp_path / name).stat().st_ino for name in (RUN, f"{RUN}/training_log.json"))
+    assert calls[0] == tmp_path.stat().st_ino and calls[-3:] == [file, "rename", folder]
 
 
 def test_a_damaged_log_is_another_run(tiny, saved, text):
@@ -351,7 +370,13 @@ def test_only_runs_with_the_same_data_and_epochs_are_comparable(log, capsys):
 
 @pytest.mark.parametrize(
     "change",
-    [{"study": 1}, {"command": None}, {"runs": None}, {"runs": [7]}, {"tune_seeds": ["1"]}],
+    [
+        *({"study": study} for study in (1, 0, False, [], {}, ["depth"], "\udcfc")),
+        *({"command": command} for command in (None, 0, False, [], ["a"], {})),
+        *({"runs": runs} for runs in (None, 0, "", RUN, {}, {RUN: 1}, [7], [None], [[RUN]])),
+        *({"tune_seeds": seeds} for seeds in (None, 0, "", {}, {"1": 1}, ["1"], [True], [1.0])),
+    ],
+    ids=str,
 )
 def test_a_damaged_sweep_json_is_refused(two, change):
     results.write_json(two / "sweep.json", about([RUN]) | change)
@@ -381,6 +406,18 @@ def test_summary_csv_has_a_row_a_run_whatever_is_in_it(log, diverged_text, tmp_p
     assert second["diverged"] == "epoch {epoch} step {step}".format(**wild["diverged"])
     assert second["final_loss"] == second["test_accuracy"] == ""
     assert "nan" not in (tmp_path / "summary.csv").read_text().lower()
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t"])
+def test_no_spreadsheet_computes_a_cell_of_summary_csv(log, tmp_path, start):
+    """But numbers stay numbers, even if they are negative."""
+    log["dataset"]["name"] = name = start + "1+1\r2"
+    log["train_loss"][-1] = -0.5
+    seal(log)
+    results.save_run(log, tmp_path)
+    results.write_summary_csv(tmp_path)
+    (row,) = rows(tmp_path)
+    assert row["dataset"] == "'" + name.replace("\r", " ") and row["final_loss"] == "-0.5"
 
 
 # ---- the table

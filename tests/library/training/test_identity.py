@@ -41,10 +41,11 @@ def test_identity_is_what_decides_the_outcome(tiny):
 def test_what_is_different_is_said(tiny):
     log = new_log(SMALL, tiny, CPU, 1)
     versions = log["versions"]
+    newer = versions | {"nnlite": "9", "code": ""}
     others = {
-        "it has other settings": new_log(replace(SMALL, epochs=3), tiny, CPU, 1),
-        "its data were others": new_log(SMALL, replace(tiny, name="other"), CPU, 1),
-        "nnlite's version was another": log | {"versions": versions | {"nnlite": "9", "code": ""}},
+        "other settings": new_log(replace(SMALL, epochs=3), tiny, CPU, 1),
+        "other data": new_log(SMALL, replace(tiny, name="other"), CPU, 1),
+        "nnlite's version has changed since": log | {"versions": newer},
         "nnlite's code has changed since": log | {"versions": versions | {"code": "0"}},
     }
     for words, other in others.items():
