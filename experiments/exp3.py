@@ -12,6 +12,7 @@ import sys
 import textwrap
 import time
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import replace
@@ -64,8 +65,10 @@ def experiment(options: Namespace) -> int:
         print(f"see {options.out / 'report.html'}")
         for note in dict.fromkeys(log["dataset"]["note"] for log in sweep.logs):
             shout(note)
-    for run_id, reason in outcome.missing.items():
-        print(f"MISSING {run_id}: {reason}", file=sys.stderr)
+    for reason, count in Counter(outcome.missing.values()).items():
+        runs = [run_id for run_id, why in outcome.missing.items() if why == reason]
+        for words in runs if count <= 5 else [f"{count} runs, the first of them {runs[0]}"]:
+            print(f"MISSING {words}: {reason}", file=sys.stderr)
     return 130 if outcome.interrupted else 1 if outcome.missing else 0
 
 
@@ -78,7 +81,7 @@ def train_sweep(options: Namespace) -> tuple[Outcome, dict]:
         else:
             data = load(options.dataset, options.data_dir, progress=True)
         jobs = options.jobs or joblib.cpu_count()
-        client = connect(options.cluster, jobs) if options.cluster else None
+        client = connect(options.cluster, jobs, device.name) if options.cluster else None
         check_writable(options.out)
         configs = grid(options)
         check_runs(configs, data, device, options.out, client)

@@ -40,14 +40,14 @@ def train_runs(
     jobs = max(1, min(len(todo), jobs))
     where = f"in {jobs} process{'es' if jobs > 1 else ''}"
     if client:
-        where = f"on {client.scheduler.address} (workers so far: {len(client.nthreads())})"
+        where = f"on {client.address} (workers so far: {len(client.threads)})"
     announce(configs, data, device.description, where, out)
     if logs:
         print(f"{len(logs)} of {len(configs)} are finished already (--restart runs them again)")
 
     missing: dict[str, str] = {}
     if client:
-        ending = run_on_cluster(todo, data, device.name, client, missing)
+        ending = run_on_cluster(todo, data, client, missing)
     else:
         ending = run_all(todo, data, device.name, jobs, options, missing)
     wanted = {config.run_id: new_log(config, data, device, 1) for config in configs}
