@@ -146,6 +146,7 @@ def gradient_flow(sweep: Sweep) -> Figure:
     return figure
 
 
+@style.settings()
 def activations(sweep: Sweep) -> Figure:
     """Return a figure of nnlite's activation functions and derivatives, by nnlite's own code."""
     title, lines = "Activation functions and their derivatives", -(-len(ACTIVATIONS) // 3)
