@@ -5,6 +5,7 @@ Every formula in nnlite is written for `xp`, which is one of two modules with th
 once with `select_device`; after that, `array_module` finds out which module an array belongs to.
 """
 
+import importlib
 import sys
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -21,6 +22,15 @@ class Device(NamedTuple):
     name: str
     xp: ModuleType
     description: str
+
+    def __reduce__(self):
+        """Let it be copied and pickled: Python cannot pickle a module, but can import it again."""
+        return _device, (self.name, self.description)
+
+
+def _device(name: str, description: str) -> Device:
+    """The device that was pickled."""
+    return Device(name, importlib.import_module("cupy" if name == "gpu" else "numpy"), description)
 
 
 CPU = Device("cpu", np, f"CPU (NumPy {np.__version__})")
