@@ -115,7 +115,7 @@ class WrittenInto:
     """An attribute whose array stays the same: assigning to it changes the numbers in that array.
 
     For arrays that share their memory. `layer.weight = w` has to change theta as well, the vector
-    of which layer.weight is a part (see MLP). Raises ValueError if the shape is different.
+    of which layer.weight is a part (see MLP). Raises ValueError for another shape, or no numbers.
     """
 
     def __set_name__(self, owner: type, name: str):
@@ -125,9 +125,13 @@ class WrittenInto:
         array = vars(instance).setdefault(self.name, value)
         if array is value:  # the first assignment, or the last half of `layer.weight *= 2`
             return
-        if np.shape(value) != array.shape:
-            raise ValueError(f"{self.name} has shape {array.shape}, not {np.shape(value)}")
-        array[...] = array_module(array).asarray(value)
+        value = array_module(array).asarray(value)
+        if value.shape != array.shape or value.dtype.kind not in "fiu":
+            raise ValueError(
+                f"{self.name} is {array.dtype} of shape {array.shape}, so {value.dtype} of shape "
+                f"{value.shape} cannot be written into it"
+            )
+        array[...] = value
 
 
 def to_host(array: Array) -> np.ndarray:

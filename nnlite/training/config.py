@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from numbers import Real
 
@@ -42,13 +42,11 @@ class Config:
         for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
             if not is_count(value):
                 raise ValueError(f"{name} is {value!r}: it must be an integer above 0")
-        # An iterator, such as map(int, ...), can be read only once: so first, make it a tuple.
-        ordered = isinstance(self.hidden, Iterable) and not isinstance(self.hidden, Set)
-        hidden = tuple(self.hidden) if ordered else None
-        if hidden is None or not all(map(is_count, hidden)):
-            raise ValueError(
-                f"hidden is {hidden or self.hidden!r}: give a list of integers above 0"
-            )
+        hidden = self.hidden
+        if isinstance(hidden, Iterable) and not isinstance(hidden, (Set, Mapping)):
+            hidden = tuple(hidden)  # before the check: an iterator can be read only once
+        if not isinstance(hidden, tuple) or not all(map(is_count, hidden)):
+            raise ValueError(f"hidden is {hidden!r}: give a list of integers above 0")
         streams(self.seed)  # raises ValueError for a bad seed
         # JSON knows Python's own numbers only, so NumPy's are converted. The dataclass is frozen;
         # this is how it sets its own fields.

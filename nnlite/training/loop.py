@@ -92,6 +92,7 @@ def evaluate(
 
 def scaled(images: Array, dtype: np.dtype) -> Array:
     """Return uint8 pixels 0..255 as numbers from -1 to 1. Raises ValueError for another dtype."""
+    array_module(images)  # raises for a list
     if images.dtype != np.uint8:
         raise ValueError(f"images have dtype {images.dtype}: give pixels 0 to 255 as uint8")
     x = images.astype(dtype)
@@ -115,9 +116,9 @@ class Training:
         if not configs or not all(isinstance(c, Config) for c in configs):
             raise ValueError("training needs a configuration: give a list of one Config or more")
         if not (isinstance(data, Dataset) and isinstance(device, Device)):
+            given = f"a {type(data).__name__} and a {type(device).__name__}"
             raise ValueError(
-                f"data and device are a {type(data).__name__} and a {type(device).__name__}: give a "
-                "Dataset and what select_device returns"
+                f"training got {given}: give a Dataset, and what select_device returns"
             )
         if len(data.x_train) < 2:
             raise ValueError("training needs at least two images")
@@ -157,17 +158,16 @@ class Training:
     def done(self) -> bool:
         return self.epoch == self.config.epochs or all(log["diverged"] for log in self.logs)
 
+    @np.errstate(all="ignore")  # a network that diverges overflows; its losses show it
     def run_epoch(self) -> None:
         """Train for one epoch, measure what it has done, and record it all in the logs."""
         if self.epoch == 0:
             self.look_at_start()
         started = time.perf_counter()
         use(self.device)
-        # Diverging networks overflow. The losses show it, so NumPy need not warn as well.
-        with np.errstate(all="ignore"):
-            losses, update_ratio = self.train()
-            measured, counted = self.measure()
-            self.record(losses, measured | {"update_ratio": update_ratio}, counted, started)
+        losses, update_ratio = self.train()
+        measured, counted = self.measure()
+        self.record(losses, measured | {"update_ratio": update_ratio}, counted, started)
         self.epoch += 1
 
     def train(self) -> tuple[Array, dict[str, Array]]:
@@ -229,12 +229,12 @@ class Training:
         for log, initial in zip(self.logs, to_host_together(measured, self.runs)):
             log["initial"] = initial
 
+    @np.errstate(all="ignore")
     def finish(self) -> list[dict]:
         """Measure the network on the test set, for the only time; seal and return the logs."""
         images, labels = self.xp.asarray(self.data.x_test), self.xp.asarray(self.data.y_test)
         rows = self.xp.arange(len(images))
-        with np.errstate(all="ignore"):
-            test, logits = evaluate(self.model, self.loss, images, labels, rows)
+        test, logits = evaluate(self.model, self.loss, images, labels, rows)
         logits = to_host(logits).reshape(self.runs, len(rows), -1)
         for k, measured in enumerate(to_host_together(test, self.runs)):
             log = self.logs[k]
