@@ -243,9 +243,9 @@ class AdamW(Adam):
         super().__init__(model, learning_rate, betas, eps)
         self.weight_decay = in_range("weight_decay", weight_decay)
 
+    @np.errstate(under="ignore")  # as in kernels.py
     def step(self) -> None:
-        with np.errstate(under="ignore"):
-            self.theta *= 1 - self.learning_rate * self.weight_decay
+        self.theta *= 1 - self.learning_rate * self.weight_decay
         super().step()
 
 
