@@ -36,7 +36,7 @@ class Layer:
         raise NotImplementedError
 
     def __init_subclass__(cls) -> None:
-        """Put the checks around each subclass's methods, so that these show nothing but formulas."""
+        """Put the checks around each subclass's methods, which then show nothing but formulas."""
         for name, check in (("forward", checked_forward), ("backward", checked_backward)):
             if name in vars(cls):
                 setattr(cls, name, check(vars(cls)[name]))

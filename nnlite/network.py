@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from types import MappingProxyType, ModuleType
 
 import numpy as np
@@ -200,6 +200,14 @@ def initial_theta(sizes: Sequence[int], init: str, seed: int) -> np.ndarray:
 def is_count(value: object) -> bool:
     """Return whether value is an integer above 0."""
     return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
+
+
+def in_range(name: str, value: float, below: float = math.inf) -> float:
+    """Return a hyperparameter as a Python float; raise ValueError unless 0 <= value < below."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < below:
+        limit = f" and less than {below}" if below < math.inf else " and finite"
+        raise ValueError(f"{name} is {value!r}: it must be a number, 0 or more{limit}")
+    return float(value)  # NumPy's own float64 would turn float32 arrays into float64
 
 
 def lookup(kind: str, name: str, registry: dict):

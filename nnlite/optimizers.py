@@ -11,14 +11,11 @@ because numba needs it. And numbers are combined in `step`, before the formula s
 why it is given one_minus_beta1), because a GPU kernel would compute 1 - beta1 in float16.
 """
 
-import math
-from numbers import Real
-
 import numpy as np
 
 from .backend import Array, WrittenInto, array_module, to_host
 from .kernels import elementwise, sqrt
-from .network import MLP
+from .network import MLP, in_range
 
 
 class Optimizer:
@@ -86,14 +83,6 @@ class Optimizer:
         others = {name: value for name, value in vars(self).items() if name not in hidden}
         values = {"learning_rate": rate} | others
         return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in values.items())})"
-
-
-def in_range(name: str, value: float, below: float = math.inf) -> float:
-    """Return a hyperparameter as a Python float; raise ValueError unless 0 <= value < below."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < below:
-        limit = f" and less than {below}" if below < math.inf else " and finite"
-        raise ValueError(f"{name} is {value!r}: it must be a number, 0 or more{limit}")
-    return float(value)  # NumPy's own float64 would turn float32 arrays into float64
 
 
 class SGD(Optimizer):
@@ -254,9 +243,9 @@ class AdamW(Adam):
         super().__init__(model, learning_rate, betas, eps)
         self.weight_decay = in_range("weight_decay", weight_decay)
 
+    @np.errstate(under="ignore")  # as in kernels.py
     def step(self) -> None:
-        with np.errstate(under="ignore"):
-            self.theta *= 1 - self.learning_rate * self.weight_decay
+        self.theta *= 1 - self.learning_rate * self.weight_decay
         super().step()
 
 

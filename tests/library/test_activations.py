@@ -143,3 +143,38 @@ def test_printed_it_is_its_name(name):
     text = str(ACTIVATIONS[name]())
     assert text == ("LeakyReLU(slope=0.1)" if name == "leaky_relu" else f"{text[:-2]}()")
     assert text.partition("(")[0] == ACTIVATIONS[name].__name__
+
+
+@every_activation
+@pytest.mark.parametrize(
+    "z, words",
+    [
+        (-2.0, "a float is not an array"),
+        ([-2.0], "a list is not an array"),
+        ("text", "a str is not an array"),
+        (None, "a NoneType is not an array"),
+        (np.array([1, 2]), "an array of int64: convert it"),
+        (np.array([1, 2], "uint8"), "an array of uint8: convert it"),  # -z would be 255, 254
+        (np.array([True]), "an array of bool: convert it"),
+        (np.array([None]), "an array of object: convert it"),
+    ],
+    ids=str,
+)
+def test_what_is_no_array_of_floats_is_refused(name, z, words):
+    layer = ACTIVATIONS[name]()
+    with pytest.raises(ValueError, match=words):
+        layer.forward(z)
+    layer.forward(np.zeros(2))
+    with pytest.raises(ValueError, match=words):
+        layer.backward(z)
+
+
+@every_activation
+def test_backward_wants_a_gradient_of_the_output_s_shape(name):
+    layer = ACTIVATIONS[name]()
+    with pytest.raises(ValueError, match="call forward first"):
+        layer.backward(np.zeros((4, 3)))
+    layer.forward(np.zeros((4, 3)))
+    for shape in ((3,), (4, 1), (1, 3), (), (2, 4, 3), (3, 4)):  # most of them would broadcast
+        with pytest.raises(ValueError, match=r"but the output \(4, 3\)"):
+            layer.backward(np.zeros(shape))
