@@ -100,6 +100,7 @@ class MLP:
         """The layers by name, in order. None can be replaced: another would not work on theta."""
         return MappingProxyType(self._layers)
 
+    @np.errstate(under="ignore")  # a number so small that it becomes 0 is right as 0
     def forward(self, x: Array) -> Array:
         """Return the logits: (N, sizes[0]) -> (N, sizes[-1]).
 
@@ -125,12 +126,18 @@ class MLP:
             raise ValueError("x holds NaN or infinity: remove or replace these numbers")
         return y
 
+    @np.errstate(under="ignore")
     def backward(self, dlogits: Array) -> Array | None:
         """Backpropagate dL/dlogits: fill dtheta, and record each layer's output gradient.
 
         Uses what the latest `forward` kept. Returns dL/dx if fc1's `input_gradient` is on. Raises
         ValueError if there was no `forward`, or if dlogits does not have the shape of its logits.
         """
+        logits = self._outputs.get(f"fc{len(self.sizes) - 1}")
+        if logits is None:
+            raise ValueError("backward needs what forward keeps: call forward first")
+        if np.shape(dlogits) != logits.shape:
+            raise ValueError(f"dlogits has shape {np.shape(dlogits)}, the logits {logits.shape}")
         gradient = dlogits
         for name, layer in reversed(self.layers.items()):
             self._output_gradients[name] = gradient

@@ -161,20 +161,5 @@ def test_printed_it_is_its_name(name):
     ids=str,
 )
 def test_what_is_no_array_of_floats_is_refused(name, z, words):
-    layer = ACTIVATIONS[name]()
     with pytest.raises(ValueError, match=words):
-        layer.forward(z)
-    layer.forward(np.zeros(2))
-    with pytest.raises(ValueError, match=words):
-        layer.backward(z)
-
-
-@every_activation
-def test_backward_wants_a_gradient_of_the_output_s_shape(name):
-    layer = ACTIVATIONS[name]()
-    with pytest.raises(ValueError, match="call forward first"):
-        layer.backward(np.zeros((4, 3)))
-    layer.forward(np.zeros((4, 3)))
-    for shape in ((3,), (4, 1), (1, 3), (), (2, 4, 3), (3, 4)):  # most of them would broadcast
-        with pytest.raises(ValueError, match=r"but the output \(4, 3\)"):
-            layer.backward(np.zeros(shape))
+        ACTIVATIONS[name]().forward(z)

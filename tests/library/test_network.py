@@ -335,8 +335,9 @@ def test_backward_wants_the_gradient_of_the_logits():
     with pytest.raises(ValueError, match="call forward first"):
         model.backward(np.zeros((8, 3), "float32"))
     model.forward(np.zeros((8, 6), "float32"))
-    for dlogits in (np.zeros((8, 1), "float32"), np.zeros(3, "float32"), [[0.0] * 3] * 8):
-        with pytest.raises(ValueError, match="the gradient has shape|a list is not an array"):
+    for shape in ((8, 1), (3,), (1, 3), (3, 8), (2, 8, 3)):  # most of them would broadcast
+        dlogits = np.zeros(shape, "float32")
+        with pytest.raises(ValueError, match="dlogits has shape"):
             model.backward(dlogits)
 
 
