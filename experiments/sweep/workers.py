@@ -218,15 +218,12 @@ def run_all(
             parallel = processes(n_jobs, return_as="generator_unordered")
             common = (shared, device, options, progress.folder)
             tasks = [delayed(run_stack)(waiting[f], wanted[f], *common) for f in todo]
-            out_of_memory = set()
             try:
                 for first, logs in parallel(tasks):
-                    if logs:
+                    if logs:  # else it ran out of memory, and is still waiting
                         del waiting[first]
                         yield logs
                         progress.forget([log["experiment_id"] for log in logs])
-                    else:
-                        out_of_memory.add(first)
             except BrokenProcessPool:
                 pass  # what has not finished is still waiting
             left = [first for first in todo if first in waiting]
