@@ -10,7 +10,6 @@ from matplotlib.lines import Line2D
 
 from figures import style
 from findings.sweep import Sweep, t_interval, table
-from words import clipped
 
 UPDATE_RATIO = "log10(|update| / |weight|)"
 GUIDE = -3  # an update of a thousandth of the weight: A. Karpathy's rule of thumb
@@ -133,7 +132,7 @@ def stuck_units(sweep: Sweep) -> Figure | None:
     layers = max(len(run[ZERO]) for run in measured)
     looks = style.layer_looks(layers)
     notes = [f"\n✖ {style.divergence(cell)}" if cell.diverged else "" for cell in cells]
-    names = [clipped(cell.label, style.LONG_LABEL) + note for cell, note in zip(cells, notes)]
+    names = [style.short(cell.label) + note for cell, note in zip(cells, notes)]
     left = 0.5 + 0.11 * max(len(line) for name in names for line in name.split("\n"))
     row = max(0.42, 0.06 * len(looks))  # height, in inches
     size = (left + 3 * len(shown) + 1.4, max(legend_height(layers), row * len(cells) + 2))

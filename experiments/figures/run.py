@@ -53,8 +53,8 @@ def run_name(log: dict) -> str:
     others = ("scheduler", "batch_size", "init")
     keys += [key for key in others if getattr(config, key) != getattr(Config, key)]
     unusual = config.hidden != Config.hidden
-    hidden = f", hidden {clipped(hidden_name(config.hidden), 40)}" if unusual else ""
-    return f"{label(config, keys)}{hidden}, seed {config.seed}"
+    hidden = f", hidden {hidden_name(config.hidden)}" if unusual else ""
+    return style.short(f"{label(config, keys)}{hidden}, seed {config.seed}")
 
 
 def run_figure(
@@ -340,6 +340,7 @@ def confusion(log: dict) -> Figure | None:
     # Errors only, or the diagonal would outshine them. The map's dark end stays unused: black
     # text is read on all cells.
     errors = np.where(np.eye(*counts.shape), np.nan, percent)
+    errors[:, len(classes) :] = np.nan  # nor the sum of all others
     most = max(1, np.nanmax(errors, initial=0))
     ax.pcolormesh(errors, cmap="Oranges", vmin=0, vmax=1.7 * most, edgecolors="white")
     for i, j in np.argwhere(counts + np.eye(*counts.shape)):
@@ -371,22 +372,23 @@ def most_wrong(log: dict) -> Figure | None:
         return None
     rows = -(-len(log["most_wrong"]) // 4)
     names = [
-        [clipped(classes[wrong[key]], style.LONG_NAME) for key in ("label", "predicted")]
+        [clipped(classes[wrong[key]], 18) for key in ("label", "predicted")]
         for wrong in log["most_wrong"]
     ]
     long = max(map(len, map("".join, names))) > 23  # then each has a line
-    size = (8.4, (2.3 if long else 2.15) * rows + 1.05)
+    step = 1.62 if long else 1.5  # from row to row, in widths of an image
+    size = (8.4, 1.433 * step * rows + 1.05)
     note = "true class → predicted class, and its probability"
     figure, ((ax,),) = run_figure(log, "Most confidently wrong", size, note, left=0.2, top=0.75)
     figure.subplots_adjust(bottom=0.4 / size[1])
     gray = {"cmap": "gray_r", "interpolation": "nearest"}
     for k, wrong in enumerate(log["most_wrong"]):
-        x, y = 1.4 * (k % 4), (1.65 if long else 1.5) * (k // 4)
+        x, y = 1.4 * (k % 4), step * (k // 4)
         ax.imshow(square(wrong["image"]), extent=(x, x + 1, y + 1, y), **gray)
         p = wrong["probability"]
         text = ("\n→ " if long else " → ").join(names[k])
         text += "\n> 99.99 %" if p > 0.9999 else f"\n{100 * p:.2f} %"
         ax.text(x + 0.5, y - 0.04, text, ha="center", fontsize=11)
-    ax.set(xlim=(-0.2, 5.4), ylim=(1.5 * rows - 0.45, -0.33))
+    ax.set(xlim=(-0.2, 5.4), ylim=(step * rows - 0.45, 1.17 - step))
     ax.set_axis_off()
     return figure

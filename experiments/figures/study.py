@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from figures import style
+from figures import inside, style
 from findings.comparisons import (
     Difference,
     against_no_schedule,
@@ -37,7 +37,7 @@ from findings.sweep import (
     varying,
 )
 from nnlite.training.config import Config
-from words import clipped, plus_minus
+from words import plus_minus
 
 MOST_ROWS = 20
 MOST_TUNED = 40  # pairs of dots side by side
@@ -104,7 +104,7 @@ def panels(
 def color_titles(panels_of: dict[str, Axes]) -> None:
     """Write above each panel which activation it shows."""
     for name, ax in panels_of.items():
-        ax.set_title(name, color=color_of(name), weight="bold", pad=12)
+        ax.set_title(style.short(name), color=color_of(name), weight="bold", pad=12)
 
 
 def log_x(ax: Axes, ticks: Iterable[float], text: str) -> None:
@@ -140,10 +140,6 @@ def draw_means(ax: Axes, x: Iterable[float], rows: Iterable[list], **line) -> No
 Row = tuple[str, Cell, Difference]  # a name, the cell that gives the colour, and the difference
 
 
-def name_of(cell: Cell) -> str:
-    return clipped(cell.label, style.LONG_LABEL)
-
-
 def differences(sweep: Sweep) -> Figure | None:
     """Differences of the other cells from the best, paired by seed; None without any interval.
 
@@ -152,15 +148,18 @@ def differences(sweep: Sweep) -> Figure | None:
     if not finished(sweep.cells):
         return None
     best, *others = ranked(sweep.cells)
-    rows = [(name_of(cell) + seeds_diverged(cell), cell, compare(cell, best)) for cell in others]
-    title = f"Test accuracy against the best cell, {name_of(best)}"
+    rows = [
+        (style.short(cell.label) + seeds_diverged(cell), cell, compare(cell, best))
+        for cell in others
+    ]
+    title = f"Test accuracy against the best cell, {style.short(best.label)}"
     return forest(title, sweep, [(rows, "percentage points", 2)])
 
 
 def schedule_gains(sweep: Sweep) -> Figure | None:
     """Differences of each schedule from none, in loss and in accuracy; None without any."""
     losses, accuracies = (
-        [(name_of(cell), cell, row) for cell, _, row in against_no_schedule(sweep, measure)]
+        [(style.short(a.label), a, row) for a, _, row in against_no_schedule(sweep, measure)]
         for measure in ("final_loss", "test_accuracy")
     )
     panels = [(losses, "final training loss (nats)", 4)]
@@ -400,7 +399,9 @@ def panels_by_init(
 ) -> tuple[Figure, dict[str, Axes]]:
     """Return a figure with a panel per initialization of these cells, by name."""
     inits = each_once(cell.config.init for cell in cells)
-    size = (2.9 * len(inits) + 3, 4.6)
+    names = [line.get_label() for line in legend_of(cells)]
+    wider = 0.085 * max(0, max(map(len, names)) - 20)
+    size = (2.9 * len(inits) + 3 + wider, inside.legend_height(len(names), 4.6))
     figure, axes = panels(title, sweep, inits, size, style.seeds_note(cells, dots=True))
     for init, ax in axes.items():
         ax.set_title(f"{init} initialization")
@@ -411,7 +412,7 @@ def legend_of(cells: Collection[Cell], **line) -> list[Line2D]:
     """Return the lines that a legend explains: activations, and optimizers if there are several."""
     several = len({cell.config.optimizer for cell in cells}) > 1
     keys = ["activation", "optimizer"] if several else ["activation"]
-    configs = {label(cell.config, keys): cell.config for cell in cells}
+    configs = {style.short(label(cell.config, keys)): cell.config for cell in cells}
     return [key(name, **{**look(config), **DOT, **line}) for name, config in configs.items()]
 
 

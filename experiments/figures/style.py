@@ -4,6 +4,7 @@ What a cell looks like is decided in findings/sweep.py: one colour per activatio
 per optimizer, in every figure. Layers are greys, black for the first.
 """
 
+import re
 from collections.abc import Collection, Iterable
 from functools import partial
 from itertools import cycle
@@ -30,8 +31,7 @@ DPI = 120
 MOST_PIXELS = 4000  # of a picture's longer side; a larger one is drawn less finely
 MOST_LAYERS = 16  # more curves than that, one a layer, cannot be told apart
 MOST_POINTS = 200  # of a band: more would not be seen
-LONG_NAME = 24  # of a class; a longer one loses its middle
-LONG_LABEL = 64  # of a cell
+LONG_NAME, LONG_LABEL = 24, 80  # a longer name, or label of a cell, loses its middle
 SETTINGS = {
     "text.parse_math": False,  # a name with two $ in it is a name, not a formula
     "font.size": 12,
@@ -176,13 +176,18 @@ def write_divergence(ax: Axes, cell: Cell) -> None:
     ax.text(0.98, 0.05, fill(divergence(cell), 16), fontsize=11, color=ALARM, **corner)
 
 
+def short(label: str) -> str:
+    """Return a label without the middle of its long names, nor of itself if it is still long."""
+    words = re.sub(rf"\S{{{LONG_NAME + 1},}}", lambda word: clipped(word[0], LONG_NAME), label)
+    return clipped(words, LONG_LABEL)
+
+
 def folded(names: Collection[str], width: int) -> list[str]:
     """Break labels into lines of about that many characters, all of them if one is too long.
 
-    They are broken at commas first, then at spaces and underscores. A very long one loses its
-    middle.
+    They are broken at commas first, then at spaces and underscores; and made `short` before.
     """
-    names = [clipped(name, LONG_LABEL) for name in names]
+    names = [short(name) for name in names]
     if max(map(len, names)) <= width:
         return names
     parts = [name.replace("_", "_ ").split(", ") for name in names]

@@ -110,7 +110,9 @@ def test_a_plural_has_a_plural_verb():
     logs = cell(HIGH, hidden=[9, 9]) + cell(LOW, hidden=[9])
     logs += cell(HIGH, hidden=[9, 9], init="he") + cell(LOW, hidden=[9], init="he")
     text = found(None, logs)
-    assert "Best depth, all else equal: uniform: 2 hidden layers of 9 beat 1 hidden layer of 9" in text
+    assert (
+        "Best depth, all else equal: uniform: 2 hidden layers of 9 beat 1 hidden layer of 9" in text
+    )
     one_seed = [log for log in logs if log["config"]["seed"] == 42]
     assert "2 hidden layers of 9 are 10.00 percentage points ahead of 1" in found(None, one_seed)
 
