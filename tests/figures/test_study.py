@@ -261,6 +261,28 @@ def test_accuracy_by_depth_is_the_mean_over_seeds():
 # Batch size
 
 
+def test_of_many_batch_sizes_some_are_drawn_and_it_is_said():
+    logs = cells_of(batch_size=range(1, 51))
+    figure = study_figures("batch-size", logs)["batch_sizes"]
+    assert len(figure.axes[1].lines) == 16 and "(16 of 50)" in texts(figure)
+    check_layout(figure, "batch_sizes")
+
+
+def test_of_many_tuned_combinations_the_best_are_drawn_and_it_is_said():
+    logs = []
+    for size in range(1, 61):
+        for log in tuned_logs("adam", 0.001, test=30 + size) + tuned_logs("adam", 0.001, "tanh"):
+            log["val_accuracy"] = [v + size / 10 for v in log["val_accuracy"]]
+            log["config"]["batch_size"] = size
+            logs.append(log)
+    figure = study_figures("learning-rate", logs, (1, 2))["tuned"]
+    assert "the best 20 of 60 combinations" in texts(figure)
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == [
+        f"batch {size}" for size in range(41, 61)
+    ]
+    assert max(figure.get_size_inches()) * style.DPI <= 1.2 * style.MOST_PIXELS
+
+
 def test_batch_sizes_over_steps_and_seconds():
     logs, _ = sweep("batch-size", seconds=3.0)
     left, middle, right = study_figures("batch-size", logs)["batch_sizes"].axes
