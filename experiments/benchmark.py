@@ -144,8 +144,14 @@ def epoch_mode(args: argparse.Namespace, data: Dataset) -> Outcome:
             (f"time of JAX / of {name}", quotient(fastest(rows, "JAX"), ours), ">=", 1.0),
             (f"time of PyTorch / of {name}", quotient(torch, ours), ">=", 1.3),
         ]
-    columns = {"s/run" if gpu else "s/epoch": "median:.4f", "min": "min:.4f", "max": "max:.4f",
-               "CPU s": "cpu:.4f", "x nnlite": "ratio:.2f", "loss": "loss:.4f"}  # fmt: skip
+    columns = {
+        "s/run" if gpu else "s/epoch": "median:.4f",
+        "min": "min:.4f",
+        "max": "max:.4f",
+        "CPU s": "cpu:.4f",
+        "x nnlite": "ratio:.2f",
+        "loss": "loss:.4f",
+    }
     return rows, columns, targets
 
 
@@ -317,8 +323,13 @@ def scale_mode(args: argparse.Namespace, data: Dataset) -> Outcome:
             row[key], row[f"{key}_seconds"] = float(np.median(raw["seconds"])), raw["seconds"]
             row[f"{key}_mib"] = peak_mib(makers[raw["name"]], task)
         rows.append({**row, "ratio": row["ours"] / row["floor"]})
-    columns = {"seconds": "ours:.3f", "its floor": "floor:.3f", "x floor": "ratio:.2f",
-               "MiB": "ours_mib:.1f", "floor MiB": "floor_mib:.1f"}  # fmt: skip
+    columns = {
+        "seconds": "ours:.3f",
+        "its floor": "floor:.3f",
+        "x floor": "ratio:.2f",
+        "MiB": "ours_mib:.1f",
+        "floor MiB": "floor_mib:.1f",
+    }
     return rows, columns, []
 
 
@@ -444,30 +455,69 @@ def draw_scale(rows: list[Row], title: str):
 # ------------------------------------------------------------------------------- the command
 
 
-# fmt: off
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(prog="benchmark.py", description=__doc__.splitlines()[0], allow_abbrev=False)
     mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--grid", action="store_true",
-                      help="time the lab's whole default grid instead of an epoch")
-    mode.add_argument("--scale", action="store_true",
-                      help="show how time and memory grow with width, depth, batch size and runs")
-    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu",
-                        help="gpu: one run, stacks of runs, and PyTorch, on the GPU (default: cpu)")
-    parser.add_argument("--rounds", type=positive_int, default=5, metavar="N",
-                        help="timed epochs of each, after one to warm up (default: 5)")
-    parser.add_argument("--threads", "--jobs", type=positive_int, metavar="N",
-                        help="cores that each may use (default: 1; with --grid, all there are)")
-    parser.add_argument("--batch-size", type=positive_int, default=128, metavar="N",
-                        help="samples per step (default: 128)")
-    parser.add_argument("--epochs", type=positive_int, default=3, metavar="N",
-                        help="epochs of each run of --grid; the lab has 30 (default: 3)")
-    parser.add_argument("--dataset", choices=DATASETS, default="auto",
-                        help="auto: Fashion-MNIST if it can be had, else the digits")
-    parser.add_argument("--data-dir", metavar="DIR",
-                        help="folder with the Fashion-MNIST files; NNLITE_DATA does the same")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmark"), metavar="DIR",
-                        help="for the numbers and the figure (default: results/benchmark)")
+    mode.add_argument(
+        "--grid", action="store_true", help="time the lab's whole default grid instead of an epoch"
+    )
+    mode.add_argument(
+        "--scale",
+        action="store_true",
+        help="show how time and memory grow with width, depth, batch size and runs",
+    )
+    parser.add_argument(
+        "--device",
+        choices=("cpu", "gpu"),
+        default="cpu",
+        help="gpu: one run, stacks of runs, and PyTorch, on the GPU (default: cpu)",
+    )
+    parser.add_argument(
+        "--rounds",
+        type=positive_int,
+        default=5,
+        metavar="N",
+        help="timed epochs of each, after one to warm up (default: 5)",
+    )
+    parser.add_argument(
+        "--threads",
+        "--jobs",
+        type=positive_int,
+        metavar="N",
+        help="cores that each may use (default: 1; with --grid, all there are)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=positive_int,
+        default=128,
+        metavar="N",
+        help="samples per step (default: 128)",
+    )
+    parser.add_argument(
+        "--epochs",
+        type=positive_int,
+        default=3,
+        metavar="N",
+        help="epochs of each run of --grid; the lab has 30 (default: 3)",
+    )
+    parser.add_argument(
+        "--dataset",
+        choices=DATASETS,
+        default="auto",
+        help="auto: Fashion-MNIST if it can be had, else the digits",
+    )
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="folder with the Fashion-MNIST files; NNLITE_DATA does the same",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("results/benchmark"),
+        metavar="DIR",
+        help="for the numbers and the figure (default: results/benchmark)",
+    )
     parser.add_argument("--way", help=argparse.SUPPRESS)  # what --grid runs in a process of its own
     args = parser.parse_args(argv)
     args.command = sys.argv[1:] if argv is None else argv
@@ -478,7 +528,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     if args.device == "gpu" and (args.grid or args.scale):
         parser.error("argument --device: --grid and --scale are for the CPU")
     return args
-# fmt: on
 
 
 def run(args: argparse.Namespace) -> int:
@@ -512,8 +561,14 @@ def run(args: argparse.Namespace) -> int:
     for problem in problems:
         print(f"PROBLEM  {problem}")
     settings = {**vars(args), "out": str(args.out), "dataset": data.name}
-    content = {"mode": name, "settings": settings, "machine": about, "rows": rows,
-               "targets": verdicts, "problems": problems}  # fmt: skip
+    content = {
+        "mode": name,
+        "settings": settings,
+        "machine": about,
+        "rows": rows,
+        "targets": verdicts,
+        "problems": problems,
+    }
     content = json.loads(json.dumps(content), parse_constant=lambda _: None)  # JSON has no NaN
     results.write_json(args.out / f"{name}.json", content)
 

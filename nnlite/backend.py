@@ -82,10 +82,42 @@ def _find_gpu() -> tuple[Device | None, str]:
 
 
 def array_module(array: Array) -> ModuleType:
-    """Return `numpy` or `cupy`: the module that `array` belongs to."""
+    """Return `numpy` or `cupy`: the module that `array` belongs to.
+
+    Raises ValueError for what is no array, such as a list.
+    """
     if isinstance(array, (np.ndarray, np.generic)):
         return np
-    return sys.modules["cupy"]  # the code that made the array has imported it
+    cupy = sys.modules.get("cupy")  # the code that made the array has imported it
+    if cupy and isinstance(array, cupy.ndarray):
+        return cupy
+    raise ValueError(f"a {type(array).__name__} is not an array: give numpy.array(...) of numbers")
+
+
+def check_floats(array: Array) -> None:
+    """Raise ValueError unless it is an array of floating-point numbers."""
+    array_module(array)
+    if array.dtype.kind != "f":
+        raise ValueError(f"an array of {array.dtype}: convert it, array.astype('float32')")
+
+
+class WrittenInto:
+    """An attribute whose array stays the same: assigning to it changes the numbers in that array.
+
+    For arrays that share their memory. `layer.weight = w` has to change theta as well, the vector
+    of which layer.weight is a part (see MLP). Raises ValueError if the shape is different.
+    """
+
+    def __set_name__(self, owner: type, name: str):
+        self.name = name
+
+    def __set__(self, instance: object, value: Array):
+        array = vars(instance).setdefault(self.name, value)
+        if array is value:  # the first assignment, or the last half of `layer.weight *= 2`
+            return
+        if np.shape(value) != array.shape:
+            raise ValueError(f"{self.name} has shape {array.shape}, not {np.shape(value)}")
+        array[...] = array_module(array).asarray(value)
 
 
 def to_host(array: Array) -> np.ndarray:
@@ -94,10 +126,14 @@ def to_host(array: Array) -> np.ndarray:
     return np.asarray(array) if xp is np else xp.asnumpy(array)
 
 
-def erf(z: Array) -> Array:
-    """The error function, which neither NumPy nor CuPy has: SciPy's, or CuPy's copy of SciPy's."""
+def normal_cdf(z: Array) -> Array:
+    """Return Phi(z), the normal distribution function, which neither NumPy nor CuPy has.
+
+    SciPy and its copy in CuPy call it ndtr. The same in terms of erf, (1 + erf(z / sqrt 2)) / 2,
+    has no correct digit left where erf is close to -1.
+    """
     if array_module(z) is np:
-        from scipy.special import erf  # here: importing SciPy takes longer than all of nnlite
+        from scipy.special import ndtr  # here: importing SciPy takes longer than all of nnlite
     else:
-        from cupyx.scipy.special import erf
-    return erf(z)
+        from cupyx.scipy.special import ndtr
+    return ndtr(z)

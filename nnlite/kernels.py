@@ -13,6 +13,7 @@ turns it into one kernel, a small program that does everything in a single pass.
 """
 
 import functools
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -38,14 +39,16 @@ def elementwise(formula: Callable) -> Callable[..., None]:
             kind = "numba" if backend.selected.name == "numba" else "numpy"
         if kind not in kernels:  # the first time
             kernels[kind] = compilers[kind](formula)
-        kernels[kind](*arguments)
+        with np.errstate(under="ignore"):  # a number so small that it becomes 0 is no error
+            kernels[kind](*arguments)
 
     return call
 
 
 def sqrt(x: Array) -> Array:
     """The square root, for use in a formula. `_import_numba` has the version for numba."""
-    return array_module(x).sqrt(x)
+    # Inside a fused kernel x is not an array yet, so array_module would not know it.
+    return (np if isinstance(x, np.ndarray) else sys.modules["cupy"]).sqrt(x)
 
 
 def fuse(formula: Callable) -> Callable[..., None]:

@@ -1,14 +1,14 @@
 """MLP: layers in a row, all their parameters in one vector, every gradient available by name."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Integral
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 
 import numpy as np
 
 from .activations import ACTIVATIONS
-from .backend import Array
+from .backend import Array, WrittenInto, array_module
 from .layers import Layer, Linear
 from .seeding import streams
 
@@ -37,10 +37,13 @@ class MLP:
     theta and dtheta, of shape (P,) or (K, P), hold ALL parameters and ALL their gradients. Each
     Linear works on views into them: parts of the vector in the shape of a matrix, sharing its
     memory. So an optimizer is one formula on one vector, and looking at a single layer's gradient
-    copies nothing. 784-256-128-10 has P = 235,146.
+    copies nothing. 784-256-128-10 has P = 235,146. Assigning to theta, or to a layer's weight,
+    writes into that memory. A copy (copy.deepcopy, pickle) has vectors of its own.
 
     Raises ValueError unless sizes are two or more positive integers and the names are known.
     """
+
+    theta, dtheta = WrittenInto(), WrittenInto()
 
     def __init__(
         self,
@@ -51,7 +54,7 @@ class MLP:
         dtype: str = "float32",
         xp: ModuleType = np,
     ):
-        check_arguments(sizes, activation, init, seed, dtype)
+        check_arguments(sizes, activation, init, seed, dtype, xp)
         self.sizes, self.activation, self.init = list(sizes), activation, init
         self.dtype = np.dtype(dtype)
 
@@ -63,31 +66,49 @@ class MLP:
         self.theta = xp.asarray(theta.astype(dtype))
         self.dtheta = xp.zeros_like(self.theta)
 
-        self.layers: dict[str, Layer] = {}
-        start, lead = 0, self.theta.shape[:-1]
-        for i, (D_in, D_out) in enumerate(zip(sizes, sizes[1:]), start=1):
+        self._layers: dict[str, Layer] = {}
+        for i, views in enumerate(self._views(), start=1):
             if i > 1:
-                self.layers[f"act{i - 1}"] = ACTIVATIONS[activation]()
-            middle = start + D_in * D_out  # in the vectors, a layer's weight ends here,
-            stop = middle + D_out  # and its bias here
-            self.layers[f"fc{i}"] = Linear(
-                weight=self.theta[..., start:middle].reshape(*lead, D_in, D_out),
-                bias=self.theta[..., middle:stop],
-                dweight=self.dtheta[..., start:middle].reshape(*lead, D_in, D_out),
-                dbias=self.dtheta[..., middle:stop],
-            )
-            start = stop
+                self._layers[f"act{i - 1}"] = ACTIVATIONS[activation]()
+            self._layers[f"fc{i}"] = Linear(**views)
         self.layers["fc1"].input_gradient = False
         self._outputs: dict[str, Array] = {}
         self._output_gradients: dict[str, Array] = {}
+
+    def _views(self) -> Iterator[dict[str, Array]]:
+        """The four arrays of each Linear in turn, as views into theta and dtheta."""
+        start, lead = 0, self.theta.shape[:-1]
+        for D_in, D_out in zip(self.sizes, self.sizes[1:]):
+            middle = start + D_in * D_out  # in the vectors, a layer's weight ends here,
+            stop = middle + D_out  # and its bias here
+            yield {
+                "weight": self.theta[..., start:middle].reshape(*lead, D_in, D_out),
+                "bias": self.theta[..., middle:stop],
+                "dweight": self.dtheta[..., start:middle].reshape(*lead, D_in, D_out),
+                "dbias": self.dtheta[..., middle:stop],
+            }
+            start = stop
+
+    def __setstate__(self, state: dict) -> None:
+        """Finish a copy: its layers come with arrays of their own, so make them views again."""
+        vars(self).update(state)
+        for i, views in enumerate(self._views(), start=1):
+            vars(self.layers[f"fc{i}"]).update(views)
+
+    @property
+    def layers(self) -> Mapping[str, Layer]:
+        """The layers by name, in order. None can be replaced: another would not work on theta."""
+        return MappingProxyType(self._layers)
 
     def forward(self, x: Array) -> Array:
         """Return the logits: (N, sizes[0]) -> (N, sizes[-1]).
 
         For a stack x may be (K, N, sizes[0]), or (N, sizes[0]) shown to all K networks, and the
         logits are (K, N, sizes[-1]). Raises ValueError if the shape is wrong, if the dtype is not
-        the model's, or, on the CPU, if x holds NaN.
+        the model's, or, on the CPU, if x holds NaN or infinity.
         """
+        if array_module(x) is not array_module(self.theta):
+            raise ValueError("x and the network are on different devices: create both with one xp")
         lead, D_in = self.theta.shape[:-1], self.sizes[0]
         if x.ndim < 2 or x.shape[-1] != D_in or x.shape[:-2] not in ((), lead):
             shapes = f"(N, {D_in})" + (f", or ({lead[0]}, N, {D_in})" if lead else "")
@@ -100,14 +121,15 @@ class MLP:
             self._outputs[name] = y
         # Check the logits first: there are few of them, and NaN in x makes NaN in them. Not on a
         # GPU, where looking would mean waiting for them at each step.
-        if isinstance(y, np.ndarray) and np.isnan(y).any() and np.isnan(x).any():
-            raise ValueError("x holds NaN, which is not a number: remove or replace it")
+        if isinstance(y, np.ndarray) and not np.isfinite(y).all() and not np.isfinite(x).all():
+            raise ValueError("x holds NaN or infinity: remove or replace these numbers")
         return y
 
     def backward(self, dlogits: Array) -> Array | None:
         """Backpropagate dL/dlogits: fill dtheta, and record each layer's output gradient.
 
-        Uses what the latest `forward` kept. Returns dL/dx if fc1's `input_gradient` is on.
+        Uses what the latest `forward` kept. Returns dL/dx if fc1's `input_gradient` is on. Raises
+        ValueError if there was no `forward`, or if dlogits does not have the shape of its logits.
         """
         gradient = dlogits
         for name, layer in reversed(self.layers.items()):
@@ -148,7 +170,7 @@ class MLP:
         return "\n".join([title, *(f"  {n:<5} {layer!r}" for n, layer in self.layers.items())])
 
 
-def check_arguments(sizes, activation, init, seed, dtype) -> None:
+def check_arguments(sizes, activation, init, seed, dtype, xp) -> None:
     """Raise ValueError, in one sentence, unless an MLP can be made from these."""
     if np.ndim(sizes) != 1 or len(sizes) < 2 or not all(map(is_count, sizes)):
         raise ValueError(f"sizes is {sizes!r}: give a list of two or more positive integers")
@@ -158,6 +180,8 @@ def check_arguments(sizes, activation, init, seed, dtype) -> None:
         raise ValueError(f"dtype is {dtype!r}: choose float32 or float64")
     if np.ndim(seed) > 1 or np.size(seed) == 0:
         raise ValueError(f"seed is {seed!r}: give an integer, or a list of them for a stack")
+    if not isinstance(xp, ModuleType):
+        raise ValueError(f"xp is {xp!r}: give the module, numpy or cupy")
 
 
 def initial_theta(sizes: Sequence[int], init: str, seed: int) -> np.ndarray:

@@ -11,9 +11,12 @@ because numba needs it. And numbers are combined in `step`, before the formula s
 why it is given one_minus_beta1), because a GPU kernel would compute 1 - beta1 in float16.
 """
 
+import math
+from numbers import Real
+
 import numpy as np
 
-from .backend import Array, array_module, to_host
+from .backend import Array, WrittenInto, array_module, to_host
 from .kernels import elementwise, sqrt
 from .network import MLP
 
@@ -24,15 +27,18 @@ class Optimizer:
     `learning_rate` is a number, or one number for each of the K networks of a stack; None means the
     usual rate of the class. It may be set between steps, which is what a scheduler does.
 
-    Raises ValueError for a learning rate that is negative or not finite, and for a wrong number of
-    rates.
+    Raises ValueError for a learning rate that is negative or not finite, for a wrong number of
+    rates, and for a hyperparameter outside its range.
     """
 
     default_learning_rate: float
     state: tuple[str, ...] = ()  # names of what one step hands to the next, besides theta
+    theta, g = WrittenInto(), WrittenInto()
 
     def __init__(self, model: MLP, learning_rate: float | Array | None = None):
-        self.theta, self.g = model.theta, model.dtheta
+        if not hasattr(model, "dtheta"):
+            raise ValueError(f"the model is a {type(model).__name__}: give the network itself")
+        self.model, self.theta, self.g = model, model.theta, model.dtheta
         self.learning_rate = self.default_learning_rate if learning_rate is None else learning_rate
 
     @property
@@ -43,8 +49,9 @@ class Optimizer:
     @learning_rate.setter
     def learning_rate(self, value: float | Array) -> None:
         value = value.get() if hasattr(value, "get") else value  # from a GPU
-        rates = np.asarray(value, dtype="float64")
-        if not (np.isfinite(rates).all() and (rates >= 0).all()):
+        rates = np.array(value)
+        numbers = rates.dtype.kind in "iuf"
+        if not (numbers and np.isfinite(rates).all() and (rates >= 0).all()):
             raise ValueError(f"learning rate is {value}: it must be a finite number, 0 or more")
         if rates.ndim == 0:
             # A Python float: NumPy's own float64 would turn float32 arrays into float64.
@@ -57,6 +64,10 @@ class Optimizer:
                 )
             rates = rates.reshape(-1, 1).astype(self.theta.dtype)
             self._learning_rate = array_module(self.theta).asarray(rates)
+
+    def __setstate__(self, state: dict) -> None:
+        """Finish a copy: it trains the copy of the network, so it needs that one's vectors."""
+        vars(self).update(state, theta=state["model"].theta, g=state["model"].dtheta)
 
     def zeros(self) -> Array:
         """Return a new vector like theta, all zero, for what an optimizer remembers."""
@@ -71,10 +82,18 @@ class Optimizer:
         rate = self.learning_rate
         if not isinstance(rate, float):
             rate = [float(f"{r:.6g}") for r in to_host(rate).ravel()]  # 0.1, not 0.10000000149
-        hidden = ("theta", "g", "_learning_rate", *self.state)
+        hidden = ("model", "theta", "g", "_learning_rate", *self.state)
         others = {name: value for name, value in vars(self).items() if name not in hidden}
         values = {"learning_rate": rate} | others
         return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in values.items())})"
+
+
+def in_range(name: str, value: float, below: float = math.inf) -> float:
+    """Return a hyperparameter as a Python float; raise ValueError unless 0 <= value < below."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < below:
+        limit = f" and less than {below}" if below < math.inf else " and finite"
+        raise ValueError(f"{name} is {value!r}: it must be a number, 0 or more{limit}")
+    return float(value)  # NumPy's own float64 would turn float32 arrays into float64
 
 
 class SGD(Optimizer):
@@ -120,7 +139,7 @@ class SGDMomentum(Optimizer):
 
     def __init__(self, model: MLP, learning_rate: float | Array | None = None, momentum=0.9):
         super().__init__(model, learning_rate)
-        self.momentum = momentum
+        self.momentum = in_range("momentum", momentum, below=1)
         self.velocity = self.zeros()
 
     def step(self) -> None:
@@ -152,7 +171,7 @@ class RMSprop(Optimizer):
         self, model: MLP, learning_rate: float | Array | None = None, alpha=0.99, eps=1e-8
     ):
         super().__init__(model, learning_rate)
-        self.alpha, self.eps = alpha, eps
+        self.alpha, self.eps = in_range("alpha", alpha, below=1), in_range("eps", eps)
         self.v = self.zeros()
 
     def step(self) -> None:
@@ -199,7 +218,10 @@ class Adam(Optimizer):
         eps=1e-8,
     ):
         super().__init__(model, learning_rate)
-        self.betas, self.eps = betas, eps
+        if np.ndim(betas) != 1 or len(betas) != 2:
+            raise ValueError(f"betas is {betas!r}: give two numbers, such as (0.9, 0.999)")
+        self.betas = tuple(in_range("each of betas", beta, below=1) for beta in betas)
+        self.eps = in_range("eps", eps)
         self.m, self.v, self.t = self.zeros(), self.zeros(), 0
 
     def step(self) -> None:
@@ -230,10 +252,11 @@ class AdamW(Adam):
         weight_decay=0.01,
     ):
         super().__init__(model, learning_rate, betas, eps)
-        self.weight_decay = weight_decay
+        self.weight_decay = in_range("weight_decay", weight_decay)
 
     def step(self) -> None:
-        self.theta *= 1 - self.learning_rate * self.weight_decay
+        with np.errstate(under="ignore"):
+            self.theta *= 1 - self.learning_rate * self.weight_decay
         super().step()
 
 

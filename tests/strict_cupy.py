@@ -196,5 +196,5 @@ MODULES = {
     "cupy": cupy,
     "cupyx": module("cupyx"),
     "cupyx.scipy": module("cupyx.scipy"),
-    "cupyx.scipy.special": module("cupyx.scipy.special", erf=on_device(special.erf)),
+    "cupyx.scipy.special": module("cupyx.scipy.special", ndtr=on_device(special.ndtr)),
 }

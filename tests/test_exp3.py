@@ -181,9 +181,9 @@ def test_study_list_names_all_of_them_and_their_flags(capsys):
 
 
 def test_depth_batch_size_and_initialization_are_axes(tmp_path):
-    assert run("--dataset", "digits", "--epochs", 1, "--activation", "relu", "--optimizer", "sgd",
-               "--hidden", 8, "--depth", 1, 3, "--batch-size", 64, 128, "--init", "uniform", "he",
-               "--out", tmp_path) == 0  # fmt: skip
+    flags = "--dataset digits --epochs 1 --activation relu --optimizer sgd --hidden 8 --depth 1 3"
+    axes = ["--batch-size", 64, 128, "--init", "uniform", "he"]
+    assert run(*flags.split(), *axes, "--out", tmp_path) == 0
     start = "relu_sgd_none_lr0.01"
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {
         f"{start}{batch}{init}_hidden{hidden}_seed42"
@@ -195,15 +195,15 @@ def test_depth_batch_size_and_initialization_are_axes(tmp_path):
 
 
 def test_other_data_from_a_file(tmp_path, capsys):
-    random = np.random.default_rng(0)
+    """Its name is text, and no formula, to what draws it."""
+    file, random = tmp_path / "my $x_{$.npz", np.random.default_rng(0)
     x, y = random.normal(size=(300, 6)), np.arange(300) % 3
     x[:, 0] += 4 * y  # easy to tell apart
-    np.savez(tmp_path / "mine.npz", x_train=x[:200], y_train=y[:200], x_test=x[200:],
-             y_test=y[200:])  # fmt: skip
-    flags = ["--data-file", tmp_path / "mine.npz", "--activation", "tanh", "--optimizer", "adam"]
+    np.savez(file, x_train=x[:200], y_train=y[:200], x_test=x[200:], y_test=y[200:])
+    flags = ["--data-file", file, "--activation", "tanh", "--optimizer", "adam"]
     assert run(*flags, "--epochs", 20, "--batch-size", 16, "--out", tmp_path / "o") == 0
     out = capsys.readouterr().out
-    assert "mine (200 images" in out and "6 - 256 - 128 - 3" in out
+    assert "my $x_{$ (200 images" in out and "6 - 256 - 128 - 3" in out
     folder = tmp_path / "o" / "tanh_adam_none_lr0.001_batch16_seed42"
     assert json.loads((folder / "summary.json").read_text())["test_accuracy"] > 80
     for more in (["--dataset", "digits"], ["--data-dir", "."]):
@@ -212,8 +212,8 @@ def test_other_data_from_a_file(tmp_path, capsys):
 
 
 def test_output_shows_the_setup_a_line_an_epoch_and_the_table(tmp_path, capsys):
-    run("--dataset", "digits", "--epochs", 1, "--activation", "elu", "--optimizer", "rmsprop",
-        "--scheduler", "cosine", "--seed", 1, 2, "--device", "cpu", "--out", tmp_path)  # fmt: skip
+    flags = "--dataset digits --epochs 1 --activation elu --optimizer rmsprop --scheduler cosine"
+    run(*flags.split(), "--seed", 1, 2, "--device", "cpu", "--out", tmp_path)
     out = capsys.readouterr().out
     assert "rmsprop at 0.001" in out and "CPU (NumPy" in out and "scikit-learn" in out
     assert out.count("| Epoch  1/1 | Loss: ") == 2
@@ -235,8 +235,8 @@ def test_fallback_to_digits_is_shouted_at_the_start_and_at_the_end(tmp_path, cap
 
 
 def test_a_diverged_run_is_reported_and_the_others_go_on(tmp_path, capsys):
-    assert run("--dataset", "digits", "--epochs", 2, "--activation", "relu", "--optimizer", "sgd",
-               "--lr", 0.01, 1e8, "--out", tmp_path) == 0  # fmt: skip
+    flags = "--dataset digits --epochs 2 --activation relu --optimizer sgd".split()
+    assert run(*flags, "--lr", 0.01, 1e8, "--out", tmp_path) == 0
     out = capsys.readouterr().out
     assert "relu_sgd_none_lr100000000_seed42  diverged in epoch 1" in out
     summary = (tmp_path / "relu_sgd_none_lr100000000_seed42" / "summary.json").read_text()
@@ -317,7 +317,7 @@ def test_runs_of_other_data_or_length_stay_out_of_the_figures(lab, tmp_path, und
     path.write_text(json.dumps(stranger))
     assert run("--plot-only", "--out", tmp_path / "o") == 0
     out = capsys.readouterr().out
-    assert "other data or epochs: 1 of fashion-mnist, 2 epochs" in out
+    assert "other data, epochs or code: 1 of fashion-mnist, 2 epochs" in out
     assert "relu_sgd_none" not in out and len(undrawn[0].logs) == 3
 
 

@@ -137,6 +137,7 @@ def announce(configs: list[Config], data: Dataset, device: str, where: str, out:
     lines = {
         "Dataset": f"{data.name} ({len(data.x_train):,} images to train and validate on, "
         f"{len(data.x_test):,} to test on; from {data.source})",
+        "Pixels": data.pixels,
         "Network": f"{each('hidden', network)}; initial weights: {each('init')}",
         "Activations": each("activation"),
         "Optimizers": "; ".join(f"{name} at {', '.join(r)}" for name, r in rates.items()),

@@ -218,17 +218,14 @@ def run_all(
             parallel = processes(n_jobs, return_as="generator_unordered")
             common = (shared, device, options, progress.folder)
             tasks = [delayed(run_stack)(waiting[f], wanted[f], *common) for f in todo]
-            out_of_memory = set()
             try:
                 for first, logs in parallel(tasks):
-                    if logs:
+                    if logs:  # else it ran out of memory, and is still waiting
                         del waiting[first]
                         yield logs
                         progress.forget([log["experiment_id"] for log in logs])
-                    else:
-                        out_of_memory.add(first)
             except BrokenProcessPool:
-                pass  # what did not finish is still waiting
+                pass  # what has not finished is still waiting
             left = [first for first in todo if first in waiting]
             if is_retry:
                 suspects = suspects[1:]
@@ -236,6 +233,6 @@ def run_all(
                 for first in left:
                     missing.update((config.run_id, reason) for config in waiting.pop(first))
             else:
-                begun = [f for f in left if f in out_of_memory or progress.has_begun(f)]
-                # If none has, the worker died before it could say which run it had begun.
+                begun = [first for first in left if progress.has_begun(first)]
+                # If none has, it failed before it could say which run it had begun.
                 suspects += todo if left == todo and not begun else begun

@@ -1,143 +1,15 @@
-"""nnlite.datasets: the right bytes from every source, and a clear refusal of all others.
+"""nnlite.datasets: what a data set is, the digits, and files of one's own."""
 
-Most tests publish four tiny files in place of Fashion-MNIST's, and are done in milliseconds; those
-that need the real ones skip without them. Nothing here reaches beyond 127.0.0.1.
-"""
-
-import gzip
-import http.server
 import os
-import socket
-import struct
 import subprocess
 import sys
-import threading
-import time
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nnlite import datasets
-from nnlite.datasets import ARRAYS, FILES, MD5, DataError, Dataset, load, parse_idx
-
-GZ_FILES = [f"{name}.gz" for name in FILES]
-
-
-@pytest.fixture(autouse=True)
-def alone(tmp_path, monkeypatch):
-    """No network source answers, and the cache is this test's own (with a space in its path)."""
-    with socket.socket() as closed:  # bound but not listening: connections are refused
-        closed.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
-        monkeypatch.setattr(datasets, "MIRROR", url)
-        monkeypatch.setattr(datasets, "OPENML", url)
-        monkeypatch.setenv("NNLITE_CACHE", str(tmp_path / "my cache"))
-        monkeypatch.delenv("NNLITE_DATA", raising=False)
-        monkeypatch.setenv("no_proxy", "*")
-        yield
-
-
-@pytest.fixture(scope="session")
-def fashion_dir():
-    """The directory with the four real files."""
-    beside = Path(__file__).resolve().parents[3] / "shared" / "fashion-mnist"
-    directory = Path(os.environ.get("NNLITE_DATA") or beside)
-    if not all((directory / name).is_file() for name in GZ_FILES):
-        pytest.skip(f"Fashion-MNIST is not in {directory}; set NNLITE_DATA to its directory")
-    return directory
-
-
-def idx(array):
-    """The bytes of an IDX file."""
-    header = struct.pack(f">{1 + array.ndim}I", 0x0800 + array.ndim, *array.shape)
-    return header + array.astype(np.uint8).tobytes()
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    """Four small files, name -> bytes, published in place of Fashion-MNIST's."""
-    random = np.random.default_rng(0)
-    files = {}
-    for name, count in zip(FILES, (12, 12, 5, 5), strict=True):
-        shape = (count, 28, 28) if "images" in name else (count,)
-        files[name] = idx(random.integers(0, 10, shape))
-        files[f"{name}.gz"] = gzip.compress(files[name], mtime=0)
-    for name, data in files.items():
-        monkeypatch.setitem(MD5, name, datasets._md5(data))
-    return files
-
-
-@pytest.fixture
-def folder(tmp_path, tiny):
-    """A directory of the user's with the four tiny .gz files."""
-    folder = tmp_path / "my data"
-    folder.mkdir()
-    for name in GZ_FILES:
-        (folder / name).write_bytes(tiny[name])
-    return folder
-
-
-@pytest.fixture
-def server(monkeypatch):
-    """A mirror on 127.0.0.1. files: name -> bytes, or a function of the request handler."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            name = self.path.strip("/")
-            server.requests.append(name)
-            answer = server.files.get(name)
-            if callable(answer):
-                answer(self)
-            elif answer is None:
-                self.send_error(404)
-            else:
-                self.begin(len(answer))
-                self.wfile.write(answer)
-
-        def begin(self, length):
-            self.send_response(200)
-            self.send_header("Content-Length", str(length))
-            self.end_headers()
-
-        def log_message(self, *args):
-            pass
-
-    class Server(http.server.ThreadingHTTPServer):
-        def handle_error(self, *args):  # a client that hangs up is what some tests are about
-            pass
-
-    server = Server(("127.0.0.1", 0), Handler)
-    server.files, server.requests, server.over = {}, [], threading.Event()
-    server.url = f"http://127.0.0.1:{server.server_port}/"
-    monkeypatch.setattr(datasets, "MIRROR", server.url)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield server
-    server.over.set()
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
-def mirror(server, tiny):
-    """The loopback server with the four tiny .gz files."""
-    server.files = {name: tiny[name] for name in GZ_FILES}
-    return server
-
-
-def in_cache():
-    """The names of the files in the cache."""
-    folder = datasets.cache_dir()
-    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
-
-
-def refusal(*args, **kwargs):
-    """The message of the DataError with which load refuses."""
-    with pytest.raises(DataError) as caught:
-        load(*args, **kwargs)
-    return str(caught.value)
-
+from nnlite.datasets import ARRAYS, DataError, Dataset, load, load_file
 
 # The data set
 
@@ -186,466 +58,18 @@ def test_checksum_depends_on_name_and_contents_alone():
 
 
 def test_unknown_name_is_refused_with_the_known_ones():
-    assert "'mnist'; known are auto, fashion-mnist, digits" in refusal("mnist")
-    assert issubclass(DataError, ValueError)
+    with pytest.raises(ValueError, match="'mnist'; known are auto, fashion-mnist, digits"):
+        load("mnist")
 
 
-# The real Fashion-MNIST
+# The digits
 
 
-def check_fashion(data):
-    """It is Fashion-MNIST, by facts that its authors publish."""
-    assert data.name == "fashion-mnist" and data.note == ""
-    assert data.x_train.shape == (60000, 784) and data.x_test.shape == (10000, 784)
-    assert data.y_train.shape == (60000,) and data.y_test.shape == (10000,)
-    assert {getattr(data, array).dtype for array in ARRAYS} == {np.dtype(np.uint8)}
-    assert np.bincount(data.y_train).tolist() == [6000] * 10
-    assert np.bincount(data.y_test).tolist() == [1000] * 10
-    assert data.classes[data.y_train[0]] == data.classes[data.y_test[0]] == "Ankle boot"
-    assert data.x_train.mean() / 255 == pytest.approx(0.2860, abs=5e-5)
-    assert data.x_train.std() / 255 == pytest.approx(0.3530, abs=5e-5)
-
-
-def test_fashion_mnist_from_a_directory_gzipped_and_unpacked(fashion_dir, tmp_path):
-    packed = load(data_dir=fashion_dir)
-    check_fashion(packed)
-    assert packed.source == f"IDX files in {fashion_dir}"
-    for name in FILES:
-        (tmp_path / name).write_bytes(gzip.decompress((fashion_dir / f"{name}.gz").read_bytes()))
-    unpacked = load("fashion-mnist", str(tmp_path))
-    assert unpacked.checksum == packed.checksum
-
-
-def test_fashion_mnist_from_the_mirror_then_the_cache(fashion_dir, server):
-    server.files = {name: (fashion_dir / name).read_bytes() for name in GZ_FILES}
-    downloaded = load("fashion-mnist")
-    check_fashion(downloaded)
-    assert downloaded.source == "official mirror"
-    assert in_cache() == ["fashion-mnist.npz"]  # the .gz files have done their work
-    cached = load("fashion-mnist")
-    check_fashion(cached)
-    assert cached.source == "cache" and cached.checksum == downloaded.checksum
-    assert server.requests == GZ_FILES  # once each
-
-
-@pytest.fixture
-def openml(server, monkeypatch):
-    """OpenML answers on loopback. A dict: the x and y that fetch_openml returns, and its calls."""
-    openml = {"x": np.zeros((70000, 784), np.uint8), "y": np.zeros(70000, int), "calls": []}
-
-    def fetch_openml(**options):
-        openml["calls"].append({**options, "timeout": socket.getdefaulttimeout()})
-        return openml["x"], openml["y"]
-
-    monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch_openml)
-    monkeypatch.setattr(datasets, "OPENML", server.url + "description")
-    server.files["description"] = b"{}"
-    return openml
-
-
-def test_fashion_mnist_from_openml_then_the_cache(openml, fashion_dir):
-    data = load(data_dir=fashion_dir)
-    openml["x"] = np.concatenate([data.x_train, data.x_test])
-    openml["x"][-1, -1] += 1
-    openml["y"] = np.concatenate([data.y_train, data.y_test]).astype(str).astype(object)
-    message = refusal("fashion-mnist")
-    assert f"expected md5 {MD5[FILES[2]]} for {FILES[2]}, found" in message
-    assert in_cache() == []
-
-    openml["x"][-1, -1] -= 1
-    openml["calls"].clear()
-    data = load()
-    check_fashion(data)
-    assert data.source == "OpenML" and load().source == "cache"
-    (call,) = openml["calls"]
-    assert call["data_id"] == 40996 and call["parser"] == "liac-arff" and not call["as_frame"]
-    assert call["timeout"] == datasets.TIMEOUT and socket.getdefaulttimeout() is None
-
-
-def test_openml_with_other_contents_is_refused(openml):
-    message = refusal("fashion-mnist")
-    assert f"expected md5 {MD5[FILES[0]]} for {FILES[0]}, found" in message
-    assert len(openml["calls"]) == 1 and in_cache() == []
-
-
-def test_openml_that_fails_leaves_the_socket_timeout_as_it_was(openml, monkeypatch):
-    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda **options: 1 / 0)
-    assert "OpenML: division by zero" in load().note
-    assert socket.getdefaulttimeout() is None
-
-
-def test_openml_that_does_not_answer_is_not_asked_for_data(openml, server):
-    del server.files["description"]
-    assert "OpenML: HTTP Error 404" in load().note
-    assert openml["calls"] == []
-
-
-# The user's directory
-
-
-def test_directory_by_argument_by_environment_and_before_the_cache(folder, mirror, monkeypatch):
-    assert load().source == "official mirror"
-    assert load().source == "cache"
-    monkeypatch.setenv("NNLITE_DATA", str(folder))
-    assert load().source == f"IDX files in {folder}"
-    monkeypatch.setenv("NNLITE_DATA", str(folder / "nowhere"))
-    assert load(data_dir=folder).source == f"IDX files in {folder}"
-    assert "nowhere" in refusal()
-    monkeypatch.setenv("NNLITE_DATA", "")
-    assert load().source == "cache"
-
-
-@pytest.mark.parametrize("name", ["auto", "fashion-mnist"])
-def test_directory_that_is_missing_or_incomplete_is_refused(name, folder, mirror):
-    """The mirror would have it all: a directory asked for is not passed over."""
-    message = refusal(name, folder / "nowhere")
-    assert "no data directory" in message and "nowhere" in message and "NNLITE_DATA" in message
-    assert "no data directory" in refusal(name, folder / GZ_FILES[0])
-    (folder / GZ_FILES[1]).unlink()
-    (folder / GZ_FILES[2]).unlink()
-    message = refusal(name, folder)
-    assert str(folder) in message and f"lacks {FILES[1]}, {FILES[2]}" in message
-    assert mirror.requests == []
-
-
-def damage(data, how):
-    """The bytes of a file, damaged."""
-    return {
-        "empty": b"",
-        "truncated": data[:-5],
-        "longer": data + b"\0",
-        "one bit": data[:20] + bytes([data[20] ^ 1]) + data[21:],
-        "html": b"<html>Sign in to this network</html>",
-    }[how]
-
-
-@pytest.mark.parametrize("how", ["empty", "truncated", "longer", "one bit", "html"])
-@pytest.mark.parametrize("suffix", [".gz", ""])
-def test_damaged_file_is_named_with_both_checksums(how, suffix, folder, tiny):
-    name = FILES[2] + suffix
-    (folder / GZ_FILES[2]).unlink()
-    bad = damage(tiny[name], how)
-    (folder / name).write_bytes(bad)
-    message = refusal("auto", folder)
-    assert str(folder / name) in message and datasets.MIRROR in message
-    assert f"expected md5 {MD5[name]}, found {datasets._md5(bad)}" in message
-
-
-def test_file_that_cannot_be_read_is_refused(folder, monkeypatch):
-    def read_bytes(path):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
-    message = refusal("auto", folder)
-    assert "cannot be read" in message and GZ_FILES[0] in message
-
-
-def test_home_directory_may_be_written_as_a_tilde(folder, monkeypatch):
-    monkeypatch.setenv("HOME", str(folder.parent))
-    monkeypatch.setenv("USERPROFILE", str(folder.parent))
-    assert load(data_dir="~/my data").name == "fashion-mnist"
-
-
-# IDX files
-
-
-@pytest.mark.parametrize("array", [np.arange(7), np.arange(24).reshape(2, 3, 4)])
-def test_idx_round_trip(array):
-    for data in (idx(array), gzip.compress(idx(array))):
-        parsed = parse_idx(data, "file")
-        assert parsed.dtype == np.uint8 and np.array_equal(parsed, array)
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (b"", "begins with nothing"),
-        (b"\0\0\x08", "begins with 00 00 08$"),
-        (b"PK\x03\x04 a zip file", "begins with 50 4b 03 04"),
-        (b"\0\0\x0d\x01" + bytes(8), "begins with 00 00 0d 01"),  # float32
-        (b"\0\0\x08\xff" + b"\0\0\0\x01" * 255 + b"\0", "begins with 00 00 08 ff"),
-        (b"\0\0\x08\x03" + bytes(11), "ends within its header of 16 bytes"),
-        (idx(np.arange(9))[:-1], r"declares shape \(9,\), but 8 bytes follow"),
-        (idx(np.arange(9)) + b"\0", r"declares shape \(9,\), but 10 bytes follow"),
-        (idx(np.zeros((0, 28, 28))), "0 bytes follow"),
-        (struct.pack(">4I", 0x0803, 0, *[2**32 - 1] * 2), "0 bytes follow"),
-        (gzip.compress(idx(np.arange(99)))[:-20], "declares shape"),
-        (gzip.compress(idx(np.arange(99)))[:-8] + bytes(8), "damaged gzip file"),
-        (b"\x1f\x8b not gzip", "damaged gzip file"),
-    ],
-)
-def test_damaged_idx_is_refused(data, words):
-    with pytest.raises(DataError, match=rf"^some file .*{words}"):
-        parse_idx(data, "some file")
-
-
-def test_declared_and_unpacked_sizes_do_not_cost_memory(monkeypatch):
-    monkeypatch.setattr(datasets, "MAX_BYTES", 100_000)
-    huge = struct.pack(">4I", 0x0803, *[2**32 - 1] * 3) + b"few"
-    bomb = gzip.compress(idx(np.zeros(20_000_000)))
-    for data in (huge, bomb):
-        tracemalloc.start()
-        with pytest.raises(DataError, match="declares shape"):
-            parse_idx(data, "file")
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert peak < 2_000_000
-
-
-# The cache
-
-
-def spoil(path, how):
-    """Damage the cache in one of the ways it can be damaged."""
-    with np.load(path) as npz:
-        arrays = dict(npz)
-    if how in ("empty", "truncated", "html"):
-        path.write_bytes(damage(path.read_bytes(), how))
-    elif how == "not npz":
-        with open(path, "wb") as file:
-            np.save(file, arrays["x_train"])
-    elif how == "pickle":
-        np.savez(path, **{**arrays, "y_test": np.array([None])})
-    elif how == "array missing":
-        del arrays["x_test"]
-        np.savez(path, **arrays)
-    elif how == "scalar":
-        np.savez(path, **{**arrays, "y_test": np.uint8(0)})
-    elif how == "int8":
-        np.savez(path, **{**arrays, "x_test": arrays["x_test"].view(np.int8)})
-    elif how == "pixel":
-        arrays["x_test"][0, 0] += 1
-        np.savez(path, **arrays)
-
-
-@pytest.mark.parametrize(
-    "how",
-    "empty,truncated,html,not npz,pickle,array missing,scalar,int8,pixel".split(","),
-)
-def test_damaged_cache_is_passed_over_and_rewritten(how, mirror):
-    path = datasets.cache_dir() / "fashion-mnist.npz"
-    good = load()
-    assert load().source == "cache" and load().checksum == good.checksum
-    spoil(path, how)
-    files, mirror.files = mirror.files, {}
-    reason = refusal("fashion-mnist").split("cache: ")[1].split("\n")[0]
-    assert reason and path.exists()
-    if how == "pixel":
-        assert str(path) in reason and "expected md5" in reason and "found" in reason
-    mirror.files = files
-    again = load()
-    assert again.source == "official mirror" and again.checksum == good.checksum
-    assert load().source == "cache" and in_cache() == ["fashion-mnist.npz"]
-
-
-def test_cache_that_cannot_be_written_costs_only_time(mirror, tmp_path, monkeypatch):
-    (tmp_path / "a file").touch()
-    monkeypatch.setenv("NNLITE_CACHE", str(tmp_path / "a file" / "cache"))
-    assert [load().source, load().source] == ["official mirror"] * 2
-
-
-@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
-def test_cache_is_where_the_platform_keeps_caches(platform, tmp_path, monkeypatch):
-    assert datasets.cache_dir() == tmp_path / "my cache"
-    with monkeypatch.context() as patch:
-        patch.delenv("NNLITE_CACHE")
-        patch.setattr(sys, "platform", platform)
-        variable = {"linux": "XDG_CACHE_HOME", "win32": "LOCALAPPDATA"}.get(platform)
-        for name in ("HOME", "USERPROFILE"):
-            patch.setenv(name, str(tmp_path))
-        for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
-            patch.delenv(name, raising=False)
-        usual = datasets.cache_dir()
-        if variable:
-            patch.setenv(variable, str(tmp_path / "elsewhere"))
-        chosen = datasets.cache_dir()
-    home = {"linux": ".cache", "darwin": "Library/Caches", "win32": "AppData/Local"}[platform]
-    assert usual == tmp_path / home / "nnlite"
-    assert chosen == (tmp_path / "elsewhere" / "nnlite" if variable else usual)
-
-
-# The mirror
-
-
-@pytest.mark.parametrize("how", ["empty", "truncated", "longer", "one bit", "html"])
-def test_mirror_with_a_damaged_file_is_given_up(how, mirror, tiny):
-    mirror.files[GZ_FILES[1]] = bad = damage(tiny[GZ_FILES[1]], how)
-    message = refusal("fashion-mnist")
-    assert f"official mirror: {GZ_FILES[1]} is damaged" in message
-    assert f"expected md5 {MD5[GZ_FILES[1]]}, found {datasets._md5(bad)}" in message
-    assert mirror.requests == GZ_FILES[:2]  # the first failure ends this source
-    assert in_cache() == GZ_FILES[:1]
-
-
-def test_mirror_without_a_file_is_given_up(mirror):
-    del mirror.files[GZ_FILES[0]]
-    assert "official mirror: HTTP Error 404" in refusal("fashion-mnist")
-    assert mirror.requests == GZ_FILES[:1] and in_cache() == []
-
-
-def test_body_that_breaks_off_is_refused(mirror, tiny):
-    def break_off(handler):
-        handler.begin(len(tiny[GZ_FILES[0]]))
-        handler.wfile.write(tiny[GZ_FILES[0]][:100])
-
-    mirror.files[GZ_FILES[0]] = break_off
-    size = len(tiny[GZ_FILES[0]])
-    assert f"{GZ_FILES[0]} broke off after 100 of {size} bytes" in refusal("fashion-mnist")
-    assert in_cache() == []
-
-
-def test_body_without_end_is_refused(mirror, monkeypatch):
-    def pour(handler):
-        handler.begin(10**12)
-        for _ in range(40):  # an end after all, lest a client without a limit eats this machine
-            handler.wfile.write(bytes(65536))
-
-    monkeypatch.setattr(datasets, "MAX_BYTES", 1_000_000)
-    mirror.files[GZ_FILES[0]] = pour
-    assert "longer than 1000000 bytes" in refusal("fashion-mnist")
-
-
-def say_nothing(handler):
-    handler.server.over.wait(5)
-
-
-def stop_in_the_body(handler):
-    handler.begin(1000)
-    handler.wfile.write(b"first words")
-    handler.server.over.wait(5)
-
-
-def dribble(handler):
-    handler.begin(1000)
-    while not handler.server.over.wait(0.02):
-        handler.wfile.write(b".")
-
-
-@pytest.mark.parametrize("answer", [say_nothing, stop_in_the_body, dribble])
-def test_server_that_keeps_us_waiting_is_given_up(answer, mirror, monkeypatch):
-    monkeypatch.setattr(datasets, "TIMEOUT", 0.3)
-    mirror.files = dict.fromkeys(GZ_FILES, answer)
-    start = time.monotonic()
-    reason = refusal("fashion-mnist").split("official mirror: ")[1].split("\n")[0]
-    assert time.monotonic() - start < 2
-    assert "no answer" in reason or "timed out" in reason or "slower" in reason
-    assert mirror.requests == GZ_FILES[:1] and in_cache() == []
-
-
-def test_name_look_up_that_hangs_is_given_up(monkeypatch):
-    over = threading.Event()
-    monkeypatch.setattr(datasets, "TIMEOUT", 0.2)
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: over.wait(5) and 1 / 0)
-    start = time.monotonic()
-    message = refusal("fashion-mnist")
-    over.set()
-    assert time.monotonic() - start < 2
-    assert "mirror: no answer within 0.2 s" in message
-    assert "OpenML: no answer within 0.2 s" in message
-
-
-class Bar:
-    """In tqdm's place: remembers what it was told, and interrupts on the third file if asked."""
-
-    made, interrupt = [], False
-
-    def __init__(self, desc, disable, **options):
-        self.desc, self.disable, self.count, self.total = desc, disable, 0, None
-        self.made.append(self)
-
-    def update(self, count):
-        self.count += count
-        if self.interrupt and self.desc == GZ_FILES[2]:
-            raise KeyboardInterrupt
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-
-@pytest.fixture
-def bars(monkeypatch):
-    """The bars that the downloads make."""
-    monkeypatch.setattr(Bar, "made", [])
-    monkeypatch.setattr("tqdm.tqdm", Bar)
-    return Bar.made
-
-
-@pytest.mark.parametrize("progress", [True, False])
-def test_progress_bar_for_each_download(progress, mirror, bars, tiny):
-    load(progress=progress)
-    assert [bar.desc for bar in bars] == GZ_FILES
-    sizes = [len(tiny[name]) for name in GZ_FILES]
-    assert [bar.count for bar in bars] == [bar.total for bar in bars] == sizes
-    assert {bar.disable for bar in bars} == {None if progress else True}  # None: on a terminal
-
-
-def test_nothing_is_printed_without_a_terminal(mirror, capfd):
-    load(progress=True)
-    assert capfd.readouterr() == ("", "")
-
-
-def test_interrupted_download_leaves_finished_files_for_the_next(mirror, bars, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(Bar, "interrupt", True)
-        with pytest.raises(KeyboardInterrupt):
-            load()
-    assert in_cache() == sorted(GZ_FILES[:2])
-    # A finished file that was damaged since then is fetched again.
-    (datasets.cache_dir() / GZ_FILES[1]).write_bytes(b"damaged")
-    mirror.requests.clear()
-    assert load().source == "official mirror"
-    assert mirror.requests == GZ_FILES[1:]
-    assert in_cache() == ["fashion-mnist.npz"]
-
-
-@pytest.mark.parametrize("finished", [0, 4])
-def test_interrupted_write_leaves_nothing_half_done(finished, mirror, monkeypatch):
-    """The interrupt comes between the temporary file and its move into place."""
-    moved = []
-
-    def replace(source, target):
-        if len(moved) == finished:
-            assert Path(source).stat().st_size > 0
-            raise KeyboardInterrupt
-        os.rename(source, target)
-        moved.append(target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(datasets.os, "replace", replace)
-        with pytest.raises(KeyboardInterrupt):
-            load()
-    assert in_cache() == sorted(GZ_FILES[:finished])
-    assert load().source == "official mirror"
-
-
-# The digits, and falling back to them
-
-
-def test_auto_falls_back_to_the_digits_with_a_note():
-    data = load()
-    assert data.name == "digits" and data.source == "scikit-learn"
-    words = ["NOT Fashion-MNIST", "directory: ", "cache: ", "official mirror: ", "OpenML: "]
-    words += ["--data-dir", "NNLITE_DATA", "http://fashion-mnist.s3-website", *GZ_FILES]
-    for word in words:
-        assert word in data.note
-    assert "\n" not in data.note
-
-
-def test_fashion_mnist_never_falls_back():
-    lines = refusal("fashion-mnist").splitlines()
-    starts = ["Fashion-MNIST was not found", "directory: ", "cache: ", "official mirror: "]
-    for line, start in zip(lines, [*starts, "OpenML: ", "To get Fashion-MNIST"], strict=True):
-        assert line.startswith(start) and len(line) > len(start) + 5
-
-
-def test_digits_ask_nobody(monkeypatch, server):
+def test_digits_ask_nobody(monkeypatch):
     monkeypatch.setenv("NNLITE_DATA", "nowhere")
+    monkeypatch.setattr(datasets, "download", None)
     data = load("digits", data_dir="nowhere either")
     assert data.name == "digits" and data.note == "" and data.classes == tuple("0123456789")
-    assert server.requests == [] and in_cache() == []
 
 
 def test_digits_are_the_same_everywhere():
@@ -682,7 +106,7 @@ def test_digits_are_enlarged_bilinearly():
 def test_import_is_light():
     """A command that only wants help should not wait for scikit-learn."""
     code = "import sys, nnlite.datasets; print([m for m in sys.argv[1:] if m in sys.modules])"
-    heavy = ["sklearn", "scipy", "urllib.request", "tqdm", "matplotlib"]
+    heavy = ["sklearn", "scipy", "pooch", "requests", "tqdm", "matplotlib"]
     root = Path(__file__).resolve().parents[2]
     run = subprocess.run(
         [sys.executable, "-c", code, *heavy], cwd=root, capture_output=True, text=True, check=True
@@ -690,66 +114,330 @@ def test_import_is_light():
     assert run.stdout.strip() == "[]"
 
 
-# ---- files of one's own
+# Files of one's own
 
 
-def own_arrays(dtype="uint8"):
+@pytest.fixture
+def own(tmp_path):
+    """A function: the data set in a file with these arrays, and others where none is given."""
     random = np.random.default_rng(0)
-    x = random.integers(0, 256, (30, 4, 4)).astype(dtype)
-    y = np.arange(30) % 3
-    return {"x_train": x[:20], "y_train": y[:20], "x_test": x[20:], "y_test": y[20:]}
+    x, y = random.integers(0, 256, (60, 4, 4)), np.arange(60) % 3
+    x[0, 0, :2] = x[40, 0, :2] = 0, 255
+    usual = {"x_train": x[:40], "y_train": y[:40], "x_test": x[40:], "y_test": y[40:]}
+
+    def load_own(name="mine.npz", write=np.savez, **changes):
+        arrays = {k: v for k, v in (usual | changes).items() if v is not None}
+        with open(tmp_path / name, "wb") as file:
+            write(file, **arrays)
+        return load_file(tmp_path / name)
+
+    load_own.arrays = usual
+    return load_own
+
+
+def scaled(own, scale):
+    """The usual images, after scale(x)."""
+    return {name: scale(own.arrays[name]) for name in ("x_train", "x_test")}
 
 
 @pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
-def test_a_file_of_one_s_own(tmp_path, write):
-    arrays = own_arrays()
-    write(tmp_path / "mine.npz", **arrays)
-    data = datasets.load_file(tmp_path / "mine.npz")
+def test_a_file_of_one_s_own(own, write):
+    data = own(write=write)
     assert (data.name, data.classes, data.source) == ("mine", ("0", "1", "2"), "mine.npz")
-    np.testing.assert_array_equal(data.x_train, arrays["x_train"].reshape(20, 16))
-    np.testing.assert_array_equal(data.y_test, arrays["y_test"])
+    np.testing.assert_array_equal(data.x_train, own.arrays["x_train"].reshape(40, 16))
+    np.testing.assert_array_equal(data.y_test, own.arrays["y_test"])
+    assert (data.pixels, data.note) == ("as they are, 0 to 255", "")
 
 
-def test_other_numbers_are_mapped_onto_256_levels(tmp_path):
-    arrays = own_arrays("float32")
-    arrays["x_train"][0, 0, :2] = 0, 255
-    expected = arrays["x_train"].reshape(20, 16).copy()
-    for name in ("x_train", "x_test"):
-        arrays[name] = arrays[name] / 255 * 7 - 3
-    arrays["x_test"][0, 0] = -50, 50, -3, 4  # beyond what was seen in training
-    np.savez(tmp_path / "mine.npz", **arrays, classes=["a", "b", "c", "never seen"])
-    data = datasets.load_file(tmp_path / "mine.npz")
-    np.testing.assert_array_equal(data.x_train, expected)
+def test_labels_may_be_a_column_and_other_arrays_are_left_alone(own):
+    anything = np.array([None, {}])  # which only pickle could read
+    data = own(y_train=own.arrays["y_train"][:, None], about=anything)
+    assert data.checksum == own().checksum
+
+
+# What x means depends on its numbers, not on how they are stored
+
+SCALES = {  # name -> the scale, and what is said of it
+    "bytes": (lambda x: x, "as they are, 0 to 255"),
+    "dark": (lambda x: x * 130 // 255 + 3, "as they are, 3 to 133"),
+    "half": (lambda x: x // 2, "0 to 127 mapped onto 0 to 255"),
+    "0 to 16": (lambda x: x * 16 // 255, "0 to 16 mapped onto 0 to 255"),
+    "0 or 1": (lambda x: x // 128, "0 to 1 mapped onto 0 to 255"),
+    "fractions": (lambda x: x * 0.75 + 3.5, "3.5 to 194.75 mapped onto 0 to 255"),
+    "large": (lambda x: x * 256, "0 to 65280 mapped onto 0 to 255"),
+}
+DTYPES = ["bool", "uint8", "int8", "uint16", ">u2", "int64", "float16", "float32", "float64"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_same_numbers_are_the_same_pixels_whatever_their_dtype(scale, own):
+    change, pixels = SCALES[scale]
+    expected = own(**scaled(own, change))
+    assert expected.pixels == pixels and expected.note == ""
+    numbers = scaled(own, change)
+    for dtype in DTYPES:
+        with np.errstate(invalid="ignore"):
+            stored = {name: x.astype(dtype) for name, x in numbers.items()}
+        if all((stored[name] == numbers[name]).all() for name in stored):
+            data = own(**stored)
+            assert (data.checksum, data.pixels) == (expected.checksum, pixels), dtype
+    mixed = numbers | {"x_test": numbers["x_test"].astype("float32")}
+    assert own(**mixed).checksum == expected.checksum
+
+
+def test_two_numbers_become_black_and_white(own):
+    data = own(**scaled(own, lambda x: (x // 128).astype("uint8")))
+    assert set(np.unique(data.x_train)) == set(np.unique(data.x_test)) == {0, 255}
+
+
+def test_the_same_labels_are_the_same_data_whatever_their_dtype(own):
+    for dtype in ("uint8", "int32", ">i2", "uint64"):
+        changed = {name: own.arrays[name].astype(dtype) for name in ("y_train", "y_test")}
+        assert own(**changed).checksum == own().checksum
+
+
+def test_other_numbers_are_mapped_onto_256_levels(own):
+    images = scaled(own, lambda x: (x / 255 * 7 - 3).astype("float32"))
+    images["x_test"][0, 0] = -3.5, 4.5, -3, 4  # a little beyond what was seen in training
+    data = own(**images, classes=["a", "b", "c", "d"])
+    np.testing.assert_array_equal(data.x_train, own.arrays["x_train"].reshape(40, 16))
     assert data.x_test[0, :4].tolist() == [0, 255, 0, 255]
-    assert data.classes == ("a", "b", "c", "never seen")
+    assert data.pixels == "-3 to 4 mapped onto 0 to 255"
+    assert data.classes == ("a", "b", "c", "d")
+
+
+def test_what_is_done_to_the_pixels_of_the_digits_is_said():
+    assert "0 to 16 mapped onto 0 to 255" in load("digits").pixels
+
+
+# Parts that cannot belong together
 
 
 @pytest.mark.parametrize(
-    "change, problem",
+    "train, test, ranges",
     [
-        ({"x_test": None}, "lacks x_test"),
-        ({"x_train": np.full((20, 16), np.nan)}, "finite numbers"),
-        ({"x_train": np.array([["a"]])}, "finite numbers"),
-        ({"x_train": np.arange(20)}, "finite numbers"),
-        ({"x_test": np.zeros((10, 9), "uint8")}, "same D"),
-        ({"y_train": np.zeros(20)}, "one integer for each"),
-        ({"y_train": np.arange(19)}, "one integer for each"),
-        ({"y_train": np.full(20, -1)}, "must lie in"),
-        ({"y_train": np.full(20, 10**6)}, "a label is 1000000"),
-        ({"x_train": np.array([None] * 20)}, "no readable .npz file"),
+        (lambda x: x, lambda x: x / 255, "x_train spans 0 to 255, but x_test 0 to 1"),
+        (lambda x: x / 255, lambda x: x, "x_train spans 0 to 1, but x_test 0 to 255"),
+        (lambda x: x // 128, lambda x: x, "x_train spans 0 to 1, but x_test 0 to 255"),
+        (lambda x: x, lambda x: x // 16, "x_train spans 0 to 255, but x_test 0 to 15"),
+        (lambda x: x / 255, lambda x: x / 127.5 - 1, "x_train spans 0 to 1, but x_test -1 to 1"),
+        (lambda x: x / 255, lambda x: x / 255 + 5, "x_train spans 0 to 1, but x_test 5 to 6"),
+        (lambda x: x / 255, lambda x: x * 0, "x_train spans 0 to 1, but x_test 0 to 0"),
+        (
+            lambda x: np.where(x == x[5, 1, 1], -9999, x / 255),
+            lambda x: x / 255,
+            "x_train spans -9999 to 1, but x_test 0 to 1",
+        ),
     ],
 )
-def test_unfit_files_are_refused(tmp_path, change, problem):
-    arrays = {k: v for k, v in (own_arrays() | change).items() if v is not None}
-    np.savez(tmp_path / "mine.npz", **arrays)
-    with pytest.raises(datasets.DataError, match=problem):
-        datasets.load_file(tmp_path / "mine.npz")
+def test_ranges_that_cannot_belong_together_are_refused(train, test, ranges, own):
+    x = own.arrays
+    with pytest.raises(DataError, match=f"{ranges}: scale both in the same way, and remove"):
+        own(x_train=train(x["x_train"]), x_test=test(x["x_test"]))
 
 
-def test_what_is_no_such_file(tmp_path):
-    with pytest.raises(datasets.DataError, match="there is no file"):
-        datasets.load_file(tmp_path / "mine.npz")
-    for content in (b"", b"PK\3\4 but no zip", b"\x93NUMPY"):
-        (tmp_path / "mine.npz").write_bytes(content)
-        with pytest.raises(datasets.DataError, match="no readable .npz file"):
-            datasets.load_file(tmp_path / "mine.npz")
+def test_a_test_set_that_spans_much_less_is_doubted(own):
+    x = own.arrays
+    data = own(x_train=x["x_train"] / 127.5 - 1, x_test=x["x_test"] / 255)
+    assert data.note == "x_train spans -1 to 1, but x_test 0 to 1: are both scaled in the same way?"
+    assert own(x_test=x["x_test"] * 9 // 10).note == ""
+
+
+def test_bytes_in_a_darker_part_are_bytes(own):
+    train, test = own.arrays["x_train"] // 3, own.arrays["x_test"]
+    data = own(x_train=train, x_test=test)
+    assert data.pixels == "as they are, 0 to 255"
+    np.testing.assert_array_equal(data.x_train, train.reshape(40, 16))
+    np.testing.assert_array_equal(data.x_test, test.reshape(20, 16))
+
+
+def test_samples_of_different_shape_are_refused(own):
+    """The same numbers in another order, such as (height, width, 3) and (3, height, width)."""
+    x_test = own.arrays["x_test"].reshape(20, 8, 2)
+    with pytest.raises(DataError, match=r"shape \(4, 4\) in x_train, but \(8, 2\) in x_test"):
+        own(x_test=x_test)
+
+
+# Numbers that lose what could be learned from them
+
+
+@pytest.mark.parametrize("bulk", [lambda x: x / 255, lambda x: x // 128])
+@pytest.mark.parametrize("outlier, share", [(-9999, 0.001), (1e6, 0.001), (-9999, 0.3)])
+def test_outliers_that_flatten_all_others_are_named(own, bulk, outlier, share):
+    def with_outliers(x):
+        x = bulk(x).astype("float64")
+        x.flat[:: int(1 / share)] = outlier
+        return x
+
+    note = own(**scaled(own, with_outliers)).note
+    assert "99 % of the numbers in x_train become " in note and " of the 256 pixel values" in note
+    assert f"{outlier:g} is so far from the others" in note
+
+
+@pytest.mark.parametrize("share", [0.5, 0.004])
+def test_few_levels_are_not_taken_for_outliers(own, share):
+    """Black and white pictures, of which nearly all may be black."""
+    white = np.random.default_rng(0).random((60, 400)) < share
+    data = own(x_train=white[:40], x_test=white[40:])
+    assert data.note == "" and set(np.unique(data.x_train)) == {0, 255}
+
+
+@pytest.mark.parametrize("small", [1, 6])
+def test_columns_that_another_one_flattens_are_counted(own, small):
+    """As in a table whose columns have different units."""
+    table = np.random.default_rng(0).random((60, 16)) * np.repeat([small, 1000], [12, 4])
+    note = own(x_train=table[:40], x_test=table[40:]).note
+    assert note.startswith("12 of the 16 numbers in a sample hardly vary")
+
+
+def test_fashion_mnist_as_a_file_of_one_s_own_is_not_doubted(own, fashion_dir):
+    """In bytes, from 0 to 1, and with mean 0 and standard deviation 1."""
+    fashion = load(data_dir=fashion_dir)
+    arrays = {name: getattr(fashion, name)[:2000] for name in ARRAYS}
+    standard = lambda x: ((x / 255 - 0.286) / 0.353).astype("float32")  # noqa: E731
+    for scale in (lambda x: x, lambda x: x / 255, standard):
+        images = {name: scale(arrays[name]) for name in ("x_train", "x_test")}
+        data = own(**arrays | images)
+        assert data.note == ""
+        np.testing.assert_array_equal(data.x_train, arrays["x_train"])
+
+
+# Labels and the names of classes
+
+
+@pytest.mark.parametrize("first", [1, 5])
+def test_labels_that_do_not_begin_at_0_are_refused_unless_all_are_named(own, first):
+    labels = {name: own.arrays[name] + first for name in ("y_train", "y_test")}
+    with pytest.raises(DataError, match=f"begin at {first}: number the classes 0, 1, 2, ..., or"):
+        own(**labels)
+    with pytest.raises(DataError, match=f"a label is {first + 2}, but `classes` has names for 0"):
+        own(**labels, classes=list("abcdefgh")[: first + 2])
+    names = list("abcdefgh")[: first + 3]
+    data = own(**labels, classes=names)
+    assert data.classes == tuple(names)
+    assert data.note.startswith(f"{first} of {first + 3} classes have no training sample: a")
+
+
+def test_classes_without_a_training_sample_are_named(own):
+    y_train = np.where(own.arrays["y_train"] == 1, 2, own.arrays["y_train"])
+    assert own(y_train=y_train).note == "1 of 3 classes have no training sample: 1."
+    y_train[0] = 20
+    note = own(y_train=y_train, classes=[f"c{n}" for n in range(21)]).note
+    assert note == "18 of 21 classes have no training sample: c1, c3, c4, c5, c6, ...."
+
+
+@pytest.mark.parametrize(
+    "classes, problem",
+    [
+        (10, "`classes` must be a row of names, one for each class, but is int64 of shape ()"),
+        ("abc", "`classes` must be a row of names, one for each class, but is <U3 of shape ()"),
+        ([["a"], ["b"], ["c"]], "but is <U1 of shape (3, 1)"),
+        ([0.0, 1.0, 2.0], "but is float64 of shape (3,)"),
+        ([b"a", b"b", b"c"], "but is |S1 of shape (3,)"),
+        ([], "but is float64 of shape (0,)"),
+        (["a", "b"], "a label is 2, but `classes` has names for 0 to 1 only"),
+        (["a", "b", "a"], "`classes` must be different, printable names, which 'a' is not"),
+        (["a", "b", ""], "which '' is not"),
+        (["a", "b", "c\nd"], "which 'c?nd' is not".replace("?", "\\")),
+        (["a"] * 257, "there must be 2 to 256 classes, but there are 257 (the greatest"),
+    ],
+)
+def test_classes_that_are_no_names_are_refused(own, classes, problem):
+    with pytest.raises(DataError) as caught:
+        own(classes=classes)
+    assert problem in str(caught.value)
+
+
+def test_classes_may_be_named_by_numbers(own):
+    assert own(classes=[10, 20, 30]).classes == ("10", "20", "30")
+
+
+# What is no data
+
+
+@pytest.mark.parametrize(
+    "changes, problem",
+    [
+        ({"x_test": None}, "the file lacks x_test; it must hold x_train, y_train, x_test, y_test"),
+        (
+            {"x_train": np.full((40, 16), np.nan)},
+            r"x_train has NaN \(not a number\) in 40 of 40 sam",
+        ),
+        ({"x_test": np.diag([np.nan, 1, 1])}, r"x_test has NaN \(not a number\) in 1 of 3 samples"),
+        ({"x_test": np.diag([1, -np.inf])}, "x_test has infinite numbers in 1 of 2 samples"),
+        ({"x_train": np.array([["a"]])}, "x_train must be numbers of shape .* but is <U1"),
+        ({"x_train": np.ones((40, 16), complex)}, "x_train must be numbers .* but is complex128"),
+        ({"x_train": np.arange(20)}, r"x_train must be numbers of shape .* of shape \(20,\)"),
+        ({"x_test": np.zeros((0, 4, 4))}, "x_test must be numbers of shape .*, N at least 1"),
+        ({"x_test": np.zeros((10, 9), "uint8")}, r"but \(9,\) in x_test: store both"),
+        ({"x_train": np.full((40, 4, 4), 7.5)}, "x_train spans 7.5 to 7.5: nothing can be"),
+        ({"x_train": np.resize([-1.7e308, 1.7e308], (40, 4, 4))}, "nothing can be"),
+        ({"x_train": np.ones((1, 4, 4))}, "x_train has 1 sample, but needs 2"),
+        ({"y_train": np.zeros(40)}, "y_train must be one integer for each sample, but is float64"),
+        ({"y_test": np.array([["a"]])}, "y_test must be one integer for each sample, but is <U1"),
+        ({"y_train": np.zeros(0, int)}, "y_train must be one integer for each sample"),
+        ({"y_train": np.zeros((20, 2), int)}, r"must be one integer .* of shape \(20, 2\)"),
+        ({"y_train": np.arange(39) % 3}, "y_train must be one integer for each of 40 images"),
+        ({"y_train": np.full(40, -1)}, "the labels begin at -1: number the classes 0, 1, 2"),
+        ({"y_train": np.full(40, 256)}, "there must be 2 to 256 classes, but there are 257"),
+        ({"y_train": np.full(40, 2**64 - 1, "uint64")}, "but there are 1844674407370955"),
+        ({"y_train": np.zeros(40, int), "y_test": np.zeros(20, int)}, "but there are 1 "),
+        ({"x_train": np.array([None] * 20)}, "this is no readable .npz file"),
+    ],
+)
+def test_unfit_files_are_refused(own, tmp_path, changes, problem):
+    with pytest.raises(DataError, match=problem) as caught:
+        own(**changes)
+    assert str(caught.value).startswith(f"{tmp_path / 'mine.npz'}: ")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4 but no zip", b"\x93NUMPY"])
+def test_what_is_no_npz_file_is_refused(tmp_path, content):
+    (tmp_path / "mine.npz").write_bytes(content)
+    with pytest.raises(DataError, match="mine.npz: this is no readable .npz file"):
+        load_file(tmp_path / "mine.npz")
+
+
+def test_one_array_alone_is_refused(tmp_path):
+    np.save(tmp_path / "mine.npy", np.zeros((3, 3)))
+    with pytest.raises(DataError, match="mine.npy: this is no readable .npz file"):
+        load_file(tmp_path / "mine.npy")
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    with pytest.raises(DataError, match="mine.npz: there is no such file"):
+        load_file(tmp_path / "mine.npz")
+    with pytest.raises(DataError, match="this is a folder, pipe or device"):
+        load_file(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes here")
+def test_a_pipe_is_refused_rather_than_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="this is a folder, pipe or device"):
+        load_file(tmp_path / "pipe")
+
+
+# Names of files
+
+
+@pytest.mark.parametrize("name", ["digits.npz", "Fashion-MNIST.npz", "digits", "auto.npz"])
+def test_own_data_are_not_called_as_the_known_ones(own, name):
+    assert own(name).name == f"{name} (own data)"
+
+
+def test_names_that_cannot_be_shown_are_shown_with_question_marks(own, tmp_path):
+    data = own("a\nb\x1b[31m\udcff.npz")
+    assert (data.name, data.source) == ("a?b?[31m?", "a?b?[31m?.npz")
+    assert data.checksum  # of a name that can be encoded
+    with pytest.raises(DataError) as caught:
+        load_file(tmp_path / "a\nb\udcff")
+    assert str(caught.value) == f"{tmp_path / 'a?b?'}: there is no such file"
+
+
+def test_home_directory_may_be_written_as_a_tilde(own, tmp_path, monkeypatch):
+    own("mine.npz")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert load_file("~/mine.npz").name == "mine"

@@ -149,6 +149,9 @@ def test_setup(cells, page):
     assert setup["Seeds"].startswith("0, 1, 2")
     assert setup["Steps"] == "6 an epoch"  # 270 images in batches of 50
     assert cells[0]["dataset"]["checksum"] in setup["Checksum"]
+    kernels = [f"{name} {cells[0]['versions'][name]}" for name in ("code", "blas", "simd")]
+    assert all(kernel in setup["Versions"] for kernel in kernels)
+    assert "the same numbers to the last digit where" in setup["Versions"]
 
 
 def test_settings_are_in_order(cells):
