@@ -26,7 +26,7 @@ def test_counts_and_ranks():
 
 
 def test_names_are_printable_and_not_too_long():
-    assert printable("a\x00b\nc\x1b\x9f\ud800\ufffe") == "a�b�c���"
+    assert printable("a\x00b\nc\x1b\x9f\ud800\ufffe") == "a�b�c����"
     assert printable("Æ 漢字 $x_{$ <b>") == "Æ 漢字 $x_{$ <b>"
     assert clipped("abcdefgh", 8) == "abcdefgh"
     assert clipped("abcdefghi", 8) == "abcd…ghi" and clipped("abcdefghi", 7) == "abcd…hi"

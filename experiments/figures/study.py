@@ -436,7 +436,9 @@ def batch_sizes(sweep: Sweep) -> Figure:
     for peers in sweep.peers("batch_size"):
         x, rows = [cell.config.batch_size for cell in peers], [accuracies[cell] for cell in peers]
         draw_means(left, x, rows, **look(peers[0].config), marker="o", markersize=7)
-    log_x(left, [sizes[k] for k in style.spread(len(sizes), 8)], "batch size")
+    ticks = np.geomspace(sizes[0], sizes[-1], 8)  # of more than eight sizes, those close to these
+    few = sorted({min(sizes, key=lambda size: abs(size / tick - 1)) for tick in ticks})
+    log_x(left, sizes if len(sizes) <= 8 else few, "batch size")
 
     curves = {cell: t_interval(cell.curves("val_accuracy"))[0] for cell in cells}
     for ax in (middle, right):
