@@ -1,7 +1,7 @@
 """The training loop, and around it one run of the lab: train, measure, record.
 
 Read from top to bottom. `train_epoch` is the training loop, `evaluate` says how good a network is,
-and a `Training` repeats both, epoch by epoch, and writes everything down that can be observed.
+and a `Training` repeats both, epoch by epoch, and keeps everything that can be observed in a log.
 
 Several configurations that differ only in seed and learning rate can train side by side as one
 stack (see MLP), each with its own log. Then arrays have one more axis in front, `...`.
@@ -164,7 +164,7 @@ class Training:
         if self.epoch == 0:
             self.look_at_start()
         started = time.perf_counter()
-        use(self.device)
+        use(self.device)  # another device may have been selected since
         losses, update_ratio = self.train()
         measured, counted = self.measure()
         self.record(losses, measured | {"update_ratio": update_ratio}, counted, started)
@@ -172,10 +172,10 @@ class Training:
 
     def train(self) -> tuple[Array, dict[str, Array]]:
         """Train for an epoch; return each batch's loss, and how far the last step moved weights."""
-        rates = self.learning_rates()
+        rates = self.learning_rates()  # one for each run
         self.optimizer.learning_rate = rates if self.runs > 1 else rates[0]
         order = self.on_device(
-            [run["batches"].permutation(n) for run, n in zip(self.random, self.train_rows)]
+            [run["batches"].permutation(rows) for run, rows in zip(self.random, self.train_rows)]
         )
         # The last batch is trained on apart from the others, because update_ratios compares the
         # weights before and after one step.
@@ -207,7 +207,7 @@ class Training:
         # epoch's last batch would not do: it may be shorter, and its step has changed the weights.
         self.backpropagate(self.fresh_batch())
         measured["gradient_stats"] = gradient_statistics(self.model)
-        return measured, [dict.fromkeys(names, of_run) for of_run in counted]
+        return measured, [dict.fromkeys(names, of_run) for of_run in counted]  # {"first": {...}}
 
     def record(self, losses: Array, measured: dict, counted: list[dict], started: float) -> None:
         """Add the epoch, which `started` at that time, to the log of each run still going."""
@@ -273,8 +273,8 @@ class Training:
         """Draw the rows of a training batch, from each seed's own stream."""
         size = min(self.config.batch_size, len(self.train_rows[0]))
         draws = [
-            run["probe"].choice(n, size, replace=False)
-            for run, n in zip(self.random, self.train_rows)
+            run["probe"].choice(rows, size, replace=False)
+            for run, rows in zip(self.random, self.train_rows)
         ]
         return self.on_device(draws)
 
