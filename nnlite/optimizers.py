@@ -177,9 +177,9 @@ class Adam(Optimizer):
         v_hat  = v / (1 - beta2^t)
         theta <- theta - learning_rate m_hat / (sqrt(v_hat) + eps)
 
-    After t steps m is a sum of gradients whose shares add up to only 1 - beta1^t, because it started
-    at 0. Dividing by that makes it a mean; v likewise. In the formula below, `step` has done these
-    divisions on numbers: step_size m is learning_rate m_hat, and v_scale v is v_hat.
+    After t steps m is a sum of gradients whose shares add up to only 1 - beta1^t, because it
+    started at 0. Dividing by that makes it a mean; v likewise. `step` does these divisions, on
+    numbers: in the formula step_size m is learning_rate m_hat, and v_scale v is v_hat.
 
     Kingma & Ba (2015), "Adam: a method for stochastic optimization", algorithm 1. There, as here,
     eps is outside the square root; some texts print it inside.
