@@ -23,11 +23,14 @@ import joblib
 from joblib import delayed
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
+sys.path.insert(0, str(Path(__file__).parent))  # the rooms; with -P Python itself does not add it
+
 from nnlite import select_device
 from nnlite.datasets import load, load_file
 from nnlite.files import write_text
 from sweep import results
 from sweep.cluster import connect
+from sweep.environment import check_environment, settle
 from sweep.locks import alone
 from sweep.options import check_writable, grid, parse
 from sweep.progress import Talk
@@ -80,6 +83,7 @@ def train_sweep(options: Namespace) -> tuple[Outcome, dict]:
             data = load_file(options.data_file)
         else:
             data = load(options.dataset, options.data_dir, progress=True)
+        check_environment(room=data.x_train.nbytes + data.x_test.nbytes)
         jobs = options.jobs or joblib.cpu_count()
         client = connect(options.cluster, jobs, device.name) if options.cluster else None
         check_writable(options.out)
@@ -106,6 +110,7 @@ def train_sweep(options: Namespace) -> tuple[Outcome, dict]:
 def load_sweep(options: Namespace) -> tuple[Outcome, dict]:
     """Return what an earlier command has left in --out, as train_sweep does."""
     with before_any_work():
+        check_environment()
         logs, about = results.load(options.out)
         check_writable(options.out)
     return Outcome(logs, missing={}, interrupted=False), about
@@ -194,9 +199,9 @@ def main(argv: list[str] | None = None) -> int:
         except SystemExit as stop:  # something is wrong before any work; or --help
             code = stop.code
         out.flush()
-    if out.error:
-        words = f"exp3.py: error: what it says cannot be written ({out.error.strerror})"
-        print(f"{words}; the results are not touched by that", file=sys.stderr)
+        if out.error:
+            words = f"exp3.py: error: what it says cannot be written ({out.error.strerror})"
+            print(f"{words}; the results are not touched by that", file=err)
     return code or int(bool(out.error))
 
 
@@ -234,5 +239,6 @@ def treat_as_ctrl_c() -> None:
 
 
 if __name__ == "__main__":
+    settle()
     treat_as_ctrl_c()
     sys.exit(main())

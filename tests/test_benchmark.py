@@ -229,8 +229,8 @@ def test_on_a_gpu_stacks_are_counted_per_run(monkeypatch, capsys, tmp_path, stri
 @pytest.mark.parametrize(
     "arguments, reason",
     [
-        (["--rounds", "0"], "'0' is not an integer, 1 or above"),
-        (["--epochs", "x"], "'x' is not an integer, 1 or above"),
+        (["--rounds", "0"], "'0' is not an integer from 1 to"),
+        (["--epochs", "x"], "'x' is not an integer from 1 to"),
         (["--threads", "99999"], "99999 is more than the"),
         (["--device", "tpu"], "invalid choice: 'tpu'"),
         (["--grid", "--scale"], "not allowed with"),

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import itertools
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -100,19 +101,36 @@ examples:
 # Values
 
 
-def integer_from(least: int) -> Callable[[str], int]:
-    """Return a function that turns text into an integer, `least` or above."""
+def integer_from(least: int, most: int = 10**9) -> Callable[[str], int]:
+    """Return a function that turns text into an integer, `least` to `most`."""
 
     def integer(text: str) -> int:
-        with contextlib.suppress(ValueError):
-            if (value := int(text)) >= least:
-                return value
-        raise ArgumentTypeError(f"{text!r} is not an integer, {least} or above")
+        # int() alone would read "1_2" as 12, and the digits of other scripts.
+        if re.fullmatch("[0-9]{1,20}", text) and least <= (value := int(text)) <= most:
+            return value
+        raise ArgumentTypeError(f"{text!r:.60} is not an integer from {least} to {most}")
 
     return integer
 
 
 positive_int = integer_from(1)
+few = integer_from(1, 1000)
+seed = integer_from(0, 2**53)  # above that, JavaScript would round it
+
+
+def rate(text: str) -> float:
+    """Return a learning rate, one that float32 can hold."""
+    with contextlib.suppress(ValueError):
+        if "_" not in text and text.isascii() and 1e-37 < (value := float(text)) < 1e37:
+            return value
+    raise ArgumentTypeError(f"{text!r:.60} is not a learning rate, a number from 1e-37 to 1e37")
+
+
+def path(text: str) -> Path:
+    """Return a path. An empty one is what a shell makes of a variable that is not set."""
+    if not text:
+        raise ArgumentTypeError("the name is empty")
+    return Path(text)
 
 
 def cluster(text: str) -> str:
@@ -143,28 +161,28 @@ class LabParser(Parser):
         super().__init__(prog="exp3.py", allow_abbrev=False)
         self.several("--activation", ["relu", "sigmoid", "tanh"], choices=ACTIVATIONS)
         self.several("--optimizer", ["sgd", "adam"], choices=OPTIMIZERS)
-        self.several("--lr", [], type=float)
+        self.several("--lr", [], type=rate)
         self.several("--scheduler", ["none"], choices=SCHEDULERS)
-        self.several("--seed", [42], type=integer_from(0))
+        self.several("--seed", [42], type=seed)
         self.several("--batch-size", [128], type=positive_int)
         self.several("--init", ["uniform"], choices=INITIALIZERS)
-        self.several("--depth", [], type=positive_int)
-        self.several("--tune-seed", [], type=integer_from(0))
+        self.several("--depth", [], type=few)
+        self.several("--tune-seed", [], type=seed)
         self.add_argument("--study", choices=[*STUDIES, "list"])
 
-        self.add_argument("--epochs", type=positive_int, default=30)
+        self.add_argument("--epochs", type=integer_from(1, 10**6), default=30)
         self.several("--hidden", [256, 128], type=positive_int)
         self.add_argument("--dataset", choices=DATASETS, default="auto")
-        self.add_argument("--data-dir")
-        self.add_argument("--data-file")
+        self.add_argument("--data-dir", type=path)
+        self.add_argument("--data-file", type=path)
 
         self.add_argument("--device", choices=DEVICES, default="auto")
-        self.add_argument("--jobs", type=positive_int)
+        self.add_argument("--jobs", type=few)
         self.add_argument("--stack", type=positive_int)
         self.add_argument("--checkpoint-every", type=positive_int, default=5)
         self.add_argument("--cluster", type=cluster)
         self.add_argument("--restart", action="store_true")
-        self.add_argument("--out", type=Path, default=Path("results"))
+        self.add_argument("--out", type=path, default=Path("results"))
         self.add_argument("--plot-only", action="store_true")
 
     def several(self, flag: str, default: list, **settings) -> None:
@@ -185,6 +203,9 @@ def parse(argv: list[str] | None = None) -> Namespace:
     parser = LabParser()
     if "--report-only" in argv:
         parser.error("argument --report-only: use --plot-only, which writes the report as well")
+    flags = Counter(word.split("=")[0] for word in argv if word.startswith("--"))
+    if twice := next((flag for flag, times in flags.items() if times > 1), None):
+        parser.error(f"argument {twice}: it is there twice; give it once, with all its values")
     options = parser.parse_args(argv)
     if options.study == "list":
         print(listing())
@@ -203,9 +224,24 @@ def parse(argv: list[str] | None = None) -> Namespace:
         grid(options)  # raises ValueError for what no run can have, such as a learning rate of 0
     except ValueError as error:
         parser.error(str(error))
-    join = subprocess.list2cmdline if os.name == "nt" else shlex.join  # as the shell there quotes
-    options.command = join(["python", "experiments/exp3.py", *argv])
+    options.command = shell_command(["python", "experiments/exp3.py", *argv])
     return options
+
+
+def shell_command(words: list[str]) -> str:
+    """Return words as they are typed into a shell, in characters that can be shown and written."""
+    if os.name == "nt":
+        return subprocess.list2cmdline(words)
+
+    def escaped(byte: int) -> str:
+        return chr(byte) if 31 < byte < 127 and chr(byte) not in "'\\" else f"\\x{byte:02x}"
+
+    return " ".join(
+        shlex.quote(word)
+        if word.isprintable()
+        else "$'" + "".join(map(escaped, os.fsencode(word))) + "'"
+        for word in words
+    )
 
 
 def check(options: Namespace) -> None:
@@ -236,7 +272,8 @@ def check_writable(out: Path) -> None:
             pass
         clear_leftovers(out)
     except OSError as error:
-        why = "it is a file, give a folder" if out.is_file() else error.strerror
+        file = os.path.lexists(out) and not out.is_dir()  # or a pipe, or a link to nothing
+        why = "it is a file, give a folder" if file else error.strerror
         raise ValueError(f"cannot write to --out {out} ({why})") from None
 
 

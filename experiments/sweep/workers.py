@@ -24,6 +24,7 @@ from nnlite.training import Training
 from nnlite.training.logs import difference, new_log
 from nnlite.training.loop import EVALUATION_ROWS
 from sweep import results
+from sweep.environment import settle
 from sweep.locks import alone, hold
 from sweep.memory import count_parameters
 from sweep.progress import Progress, report
@@ -57,6 +58,7 @@ def obey(parent: int) -> None:
 
     Ctrl-C, for example, reaches all processes. An orphan would train on, and then wait for ever.
     """
+    settle()
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
