@@ -29,7 +29,7 @@ from nnlite.backend import Device, select_device
 from nnlite.files import read_arrays
 from nnlite.optimizers import OPTIMIZERS
 from nnlite.training import Training
-from sweep import workers
+from sweep import console, workers
 from sweep.locks import hold
 from sweeps import SECOND, logs_in, temporary_files, undisturbed
 
@@ -357,7 +357,7 @@ def test_signals_that_are_ignored_stay_so(monkeypatch):
     try:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        exp3.treat_as_ctrl_c()
+        console.treat_as_ctrl_c()
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
         assert signal.getsignal(signal.SIGTERM) == signal.default_int_handler
     finally:
