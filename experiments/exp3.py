@@ -7,35 +7,34 @@ sweep/run.py trains and saves the runs, and nnlite/training/loop.py is what happ
 """
 
 import shutil
-import signal
 import sys
 import textwrap
 import time
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import joblib
 from joblib import delayed
-from joblib.externals.loky.process_executor import BrokenProcessPool
 
-sys.path.insert(0, str(Path(__file__).parent))  # the rooms; with -P Python itself does not add it
+sys.path.insert(0, str(Path(__file__).parent))  # its folders; with -P Python does not add it
 
 from nnlite import select_device
 from nnlite.datasets import load, load_file
 from nnlite.files import write_text
 from sweep import results
 from sweep.cluster import connect
+from sweep.console import before_any_work, carry_out, treat_as_ctrl_c
 from sweep.environment import check_environment, settle
+from sweep.locks import alone
 from sweep.options import check_writable, grid, parse
-from sweep.progress import Talk
 from sweep.results import Outcome
-from sweep.run import check_runs, same_command, shout, train_runs
+from sweep.run import check_runs, shout, train_runs
 from sweep.tuning import train_tuned
-from sweep.workers import STOP_SIGNALS, processes
+from sweep.workers import processes
 
 MANY_RUNS = 200  # with more, figures of single runs would take longer than anyone looks at them
 
@@ -52,9 +51,12 @@ def experiment(options: Namespace) -> int:
         sweep = Sweep.of(outcome.logs, about["study"], about["command"], about["tune_seeds"])
         conclusions = conclude(sweep)
         print("drawing the figures ...", flush=True)
-        drawn = draw(sweep, conclusions, options)
-        write_text(options.out / "conclusions.txt", as_text(conclusions, 98))
-        results.write_summary_csv(options.out)
+        with alone(options.out / "drawing"):  # so all that is drawn is of the same command
+            if about["runs"]:
+                results.write_json(options.out / results.SWEEP, about)
+            drawn = draw(sweep, conclusions, options)
+            write_text(options.out / "conclusions.txt", as_text(conclusions, 98))
+            results.write_summary_csv(options.out)
         summaries = [summary for cell in sweep.cells for summary in cell.summaries]
         print(f"\n{results.summary_table(summaries)}")
         made = f"{drawn} figures, {len(sweep.logs)} logs and summary.csv"
@@ -63,8 +65,10 @@ def experiment(options: Namespace) -> int:
         print(f"see {options.out / 'report.html'}")
         for note in dict.fromkeys(log["dataset"]["note"] for log in sweep.logs):
             shout(note)
-    for run_id, reason in outcome.missing.items():
-        print(f"MISSING {run_id}: {reason}", file=sys.stderr)
+    for reason, count in Counter(outcome.missing.values()).items():
+        runs = [run_id for run_id, why in outcome.missing.items() if why == reason]
+        for words in runs if count <= 5 else [f"{count} runs, the first of them {runs[0]}"]:
+            print(f"MISSING {words}: {reason}", file=sys.stderr)
     return 130 if outcome.interrupted else 1 if outcome.missing else 0
 
 
@@ -78,7 +82,7 @@ def train_sweep(options: Namespace) -> tuple[Outcome, dict]:
             data = load(options.dataset, options.data_dir, progress=True)
         check_environment(room=data.x_train.nbytes + data.x_test.nbytes)
         jobs = options.jobs or joblib.cpu_count()
-        client = connect(options.cluster, jobs) if options.cluster else None
+        client = connect(options.cluster, jobs, device.name) if options.cluster else None
         check_writable(options.out)
         configs = grid(options)
         check_runs(configs, data, device, options.out, client)
@@ -97,8 +101,6 @@ def train_sweep(options: Namespace) -> tuple[Outcome, dict]:
         "tune_seeds": options.tune_seed,
         "runs": [log["experiment_id"] for log in outcome.logs],
     }
-    if outcome.logs:
-        results.write_json(options.out / results.SWEEP, about)
     return outcome, about
 
 
@@ -168,69 +170,9 @@ def as_text(conclusions, width: int) -> str:
     return "\n".join(lines)
 
 
-# Errors
-
-
-@contextmanager
-def before_any_work() -> Iterator[None]:
-    """Exit with code 2 and one sentence if something in this block is wrong."""
-    try:
-        yield
-    except (ValueError, RuntimeError) as error:
-        print(f"exp3.py: error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; return its exit code: 0, 1 if something failed, 130 if interrupted.
-
-    What is wrong before any work exits with 2. If nobody reads what it prints any more, as after
-    `| head`, it works on in silence.
-    """
-    out, err = Talk(sys.stdout), Talk(sys.stderr)
-    with redirect_stdout(out), redirect_stderr(err):
-        try:
-            code = run(parse(argv))
-        except SystemExit as stop:  # after --help, or an error before any work
-            code = stop.code
-        out.flush()
-        if out.error:
-            words = f"exp3.py: error: what it says cannot be written ({out.error.strerror})"
-            print(f"{words}; the results are not touched by that", file=err)
-    return code or int(bool(out.error))
-
-
-def run(options: Namespace) -> int:
-    try:
-        return experiment(options)
-    except KeyboardInterrupt:
-        print("\ninterrupted; what is finished is saved")
-        return 130
-    except (OSError, ValueError, MemoryError, BrokenProcessPool) as error:
-        print(f"exp3.py: error: {in_words(error, options)}", file=sys.stderr)
-        return 1
-
-
-def in_words(error: Exception, options: Namespace) -> str:
-    """Say what stopped the work, and what to do."""
-    again = f"{same_command(options)} goes on from what is saved"
-    if options.plot_only:
-        again = "the same command draws everything again"
-    if isinstance(error, OSError):
-        where = error.filename or options.out
-        return f"cannot write to {where} ({error.strerror}); {again}"
-    if isinstance(error, MemoryError):
-        return f"there is not enough memory; {again}"
-    if isinstance(error, BrokenProcessPool):
-        return f"a process that drew figures died, or ran out of memory; {again}"
-    return str(error)  # of a file in OUT, with what to do about it
-
-
-def treat_as_ctrl_c() -> None:
-    """End with the other signals that ask for it as with Ctrl-C, but for those that are ignored."""
-    for number in STOP_SIGNALS:
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
+    """Run the command; return its exit code, see `carry_out`."""
+    return carry_out(experiment, lambda: parse(argv))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Small pieces of English that what is printed, sentences, figures and the report share."""
 
+import re
 from collections.abc import Iterable
 
 FEW = 6  # as many items as a sentence lists; of more it gives the number
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # no text may have these
 
 
 def plural(n: int, word: str) -> str:
@@ -26,6 +28,18 @@ def the_first_few(items: list[str]) -> str:
     return and_list(
         items if len(items) <= FEW else [*items[: FEW - 1], f"{len(items) - FEW + 1} more"]
     )
+
+
+def printable(text: str) -> str:
+    """Return the text with a � for each control character, and for all else that is no letter."""
+    return CONTROL.sub("�", text)
+
+
+def clipped(text: str, most: int) -> str:
+    """Return the text, with … in place of its middle if it is longer than that."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most - most // 2]}…{text[len(text) - most // 2 + 1 :]}"
 
 
 def plus_minus(mean: float, half: float | None, digits: int) -> str:

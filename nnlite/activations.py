@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from .backend import Array, array_module, normal_cdf
+from .backend import Array, array_module, check_floats, normal_cdf
 from .layers import Layer
 
 
@@ -29,6 +29,7 @@ class Sigmoid(Layer):
     bounds = (0, 1)
 
     def forward(self, z: Array) -> Array:
+        check_floats(z)
         self.z, self.a = z, sigmoid(z)
         return self.a
 
@@ -42,6 +43,7 @@ class Tanh(Layer):
     bounds = (-1, 1)
 
     def forward(self, z: Array) -> Array:
+        check_floats(z)
         self.z = z
         return array_module(z).tanh(z)
 
@@ -60,6 +62,7 @@ class ReLU(Layer):
     """
 
     def forward(self, z: Array) -> Array:
+        check_floats(z)
         self.a = array_module(z).maximum(z, 0)
         return self.a
 
@@ -78,6 +81,7 @@ class LeakyReLU(Layer):
     slope = 0.1
 
     def forward(self, z: Array) -> Array:
+        check_floats(z)
         self.z = z
         return array_module(z).where(z > 0, z, self.slope * z)
 
@@ -96,6 +100,7 @@ class ELU(Layer):
     """
 
     def forward(self, z: Array) -> Array:
+        check_floats(z)
         xp = array_module(z)
         self.z = z
         # expm1(z) is exp(z) - 1 without the rounding error near 0. On the positive side its value
@@ -116,6 +121,7 @@ class GELU(Layer):
     """
 
     def forward(self, z: Array) -> Array:
+        check_floats(z)
         self.z, self.Phi = z, normal_cdf(z)
         return z * self.Phi
 

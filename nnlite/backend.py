@@ -5,6 +5,7 @@ Every formula in nnlite is written for `xp`, which is one of two modules with th
 once with `select_device`; after that, `array_module` finds out which module an array belongs to.
 """
 
+import importlib
 import sys
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -21,6 +22,15 @@ class Device(NamedTuple):
     name: str
     xp: ModuleType
     description: str
+
+    def __reduce__(self):
+        """Let it be copied and pickled: Python cannot pickle a module, but can import it again."""
+        return _device, (self.name, self.description)
+
+
+def _device(name: str, description: str) -> Device:
+    """The device that was pickled."""
+    return Device(name, importlib.import_module("cupy" if name == "gpu" else "numpy"), description)
 
 
 CPU = Device("cpu", np, f"CPU (NumPy {np.__version__})")
@@ -105,7 +115,7 @@ class WrittenInto:
     """An attribute whose array stays the same: assigning to it changes the numbers in that array.
 
     For arrays that share their memory. `layer.weight = w` has to change theta as well, the vector
-    of which layer.weight is a part (see MLP). Raises ValueError if the shape is different.
+    of which layer.weight is a part (see MLP). Raises ValueError for another shape, or no numbers.
     """
 
     def __set_name__(self, owner: type, name: str):
@@ -115,9 +125,13 @@ class WrittenInto:
         array = vars(instance).setdefault(self.name, value)
         if array is value:  # the first assignment, or the last half of `layer.weight *= 2`
             return
-        if np.shape(value) != array.shape:
-            raise ValueError(f"{self.name} has shape {array.shape}, not {np.shape(value)}")
-        array[...] = array_module(array).asarray(value)
+        value = array_module(array).asarray(value)
+        if value.shape != array.shape or value.dtype.kind not in "fiu":
+            raise ValueError(
+                f"{self.name} is {array.dtype} of shape {array.shape}, so {value.dtype} of shape "
+                f"{value.shape} cannot be written into it"
+            )
+        array[...] = value
 
 
 def to_host(array: Array) -> np.ndarray:

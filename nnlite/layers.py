@@ -7,11 +7,6 @@ also hold with more axes in front, written `...`. That is how several networks t
 same functions, so `xp.exp(z)` computes wherever z is. `array_module` returns it (backend.py).
 """
 
-import functools
-from collections.abc import Callable
-
-import numpy as np
-
 from .backend import Array, WrittenInto, array_module, check_floats
 
 
@@ -21,9 +16,6 @@ class Layer:
     `forward` computes y, and keeps on `self` what `backward` will need, nothing else.
     `backward` takes dy = dL/dy, the gradient of the loss L with respect to the layer's output, and
     returns dx = dL/dx, with respect to its input. Neither changes the array it is given.
-
-    In every subclass both raise ValueError for what is not an array of floating-point numbers, and
-    `backward` also for a dy without the shape of the latest y.
     """
 
     # (lowest, highest) output of an activation that saturates at both ends, None for all others.
@@ -35,46 +27,8 @@ class Layer:
     def backward(self, dy: Array) -> Array:
         raise NotImplementedError
 
-    def __init_subclass__(cls) -> None:
-        """Put the checks around each subclass's methods, so that these show nothing but formulas."""
-        for name, check in (("forward", checked_forward), ("backward", checked_backward)):
-            if name in vars(cls):
-                setattr(cls, name, check(vars(cls)[name]))
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
-
-
-def checked_forward(forward: Callable) -> Callable:
-    """Return `forward` with a check of x, and a note of y's shape."""
-
-    @functools.wraps(forward)
-    def call(self, x):
-        check_floats(x)
-        # Underflow, a number so small that it becomes 0, is no error, whatever np.seterr says.
-        with np.errstate(under="ignore"):
-            y = forward(self, x)
-        self.y_shape = y.shape
-        return y
-
-    return call
-
-
-def checked_backward(backward: Callable) -> Callable:
-    """Return `backward` with a check of dy."""
-
-    @functools.wraps(backward)
-    def call(self, dy):
-        check_floats(dy)
-        expected = getattr(self, "y_shape", None)
-        if expected is None:
-            raise ValueError("backward needs what forward keeps: call forward first")
-        if dy.shape != expected:
-            raise ValueError(f"the gradient has shape {dy.shape}, but the output {expected}")
-        with np.errstate(under="ignore"):
-            return backward(self, dy)
-
-    return call
 
 
 class Linear(Layer):
@@ -109,6 +63,7 @@ class Linear(Layer):
 
     def forward(self, x: Array) -> Array:
         """z = x @ weight + bias: (..., N, D_in) -> (..., N, D_out)."""
+        check_floats(x)
         if x.ndim < 2 or x.shape[-1] != self.weight.shape[-2]:
             raise ValueError(f"x has shape {x.shape}: give rows of {self.weight.shape[-2]} numbers")
         self.x = x

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from types import MappingProxyType, ModuleType
 
 import numpy as np
@@ -100,6 +100,7 @@ class MLP:
         """The layers by name, in order. None can be replaced: another would not work on theta."""
         return MappingProxyType(self._layers)
 
+    @np.errstate(under="ignore")  # a number so small that it becomes 0 is right as 0
     def forward(self, x: Array) -> Array:
         """Return the logits: (N, sizes[0]) -> (N, sizes[-1]).
 
@@ -125,12 +126,18 @@ class MLP:
             raise ValueError("x holds NaN or infinity: remove or replace these numbers")
         return y
 
+    @np.errstate(under="ignore")
     def backward(self, dlogits: Array) -> Array | None:
         """Backpropagate dL/dlogits: fill dtheta, and record each layer's output gradient.
 
         Uses what the latest `forward` kept. Returns dL/dx if fc1's `input_gradient` is on. Raises
         ValueError if there was no `forward`, or if dlogits does not have the shape of its logits.
         """
+        logits = self._outputs.get(f"fc{len(self.sizes) - 1}")
+        if logits is None:
+            raise ValueError("backward needs what forward keeps: call forward first")
+        if np.shape(dlogits) != logits.shape:
+            raise ValueError(f"dlogits has shape {np.shape(dlogits)}, the logits {logits.shape}")
         gradient = dlogits
         for name, layer in reversed(self.layers.items()):
             self._output_gradients[name] = gradient
@@ -200,6 +207,14 @@ def initial_theta(sizes: Sequence[int], init: str, seed: int) -> np.ndarray:
 def is_count(value: object) -> bool:
     """Return whether value is an integer above 0."""
     return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
+
+
+def in_range(name: str, value: float, below: float = math.inf) -> float:
+    """Return a hyperparameter as a Python float; raise ValueError unless 0 <= value < below."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < below:
+        limit = f" and less than {below}" if below < math.inf else " and finite"
+        raise ValueError(f"{name} is {value!r}: it must be a number, 0 or more{limit}")
+    return float(value)  # NumPy's own float64 would turn float32 arrays into float64
 
 
 def lookup(kind: str, name: str, registry: dict):

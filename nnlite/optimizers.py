@@ -11,14 +11,11 @@ because numba needs it. And numbers are combined in `step`, before the formula s
 why it is given one_minus_beta1), because a GPU kernel would compute 1 - beta1 in float16.
 """
 
-import math
-from numbers import Real
-
 import numpy as np
 
 from .backend import Array, WrittenInto, array_module, to_host
 from .kernels import elementwise, sqrt
-from .network import MLP
+from .network import MLP, in_range
 
 
 class Optimizer:
@@ -48,7 +45,7 @@ class Optimizer:
 
     @learning_rate.setter
     def learning_rate(self, value: float | Array) -> None:
-        value = value.get() if hasattr(value, "get") else value  # from a GPU
+        value = value.get() if hasattr(value, "get") else value  # CuPy's way to copy to the host
         rates = np.array(value)
         numbers = rates.dtype.kind in "iuf"
         if not (numbers and np.isfinite(rates).all() and (rates >= 0).all()):
@@ -86,14 +83,6 @@ class Optimizer:
         others = {name: value for name, value in vars(self).items() if name not in hidden}
         values = {"learning_rate": rate} | others
         return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in values.items())})"
-
-
-def in_range(name: str, value: float, below: float = math.inf) -> float:
-    """Return a hyperparameter as a Python float; raise ValueError unless 0 <= value < below."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < below:
-        limit = f" and less than {below}" if below < math.inf else " and finite"
-        raise ValueError(f"{name} is {value!r}: it must be a number, 0 or more{limit}")
-    return float(value)  # NumPy's own float64 would turn float32 arrays into float64
 
 
 class SGD(Optimizer):
@@ -152,7 +141,7 @@ class RMSprop(Optimizer):
         v     <- alpha v + (1 - alpha) g^2
         theta <- theta - learning_rate g / (sqrt(v) + eps)
 
-    Because v starts at zero, the first step is 1 / sqrt(1 - alpha) = 10 times the rate.
+    Because v starts at zero, the first step has v = 0.01 g^2, and so is 10 times the rate.
     Tieleman & Hinton (2012), lecture 6.5 of "Neural networks for machine learning".
     """
 
@@ -184,12 +173,13 @@ class Adam(Optimizer):
 
         m     <- beta1 m + (1 - beta1) g           running mean of the gradient
         v     <- beta2 v + (1 - beta2) g^2         running mean of its square
-        m_hat  = m / (1 - beta1^t)                 after t steps the weights in m add up to only
-        v_hat  = v / (1 - beta2^t)                 1 - beta1^t, so divide by that; v likewise
+        m_hat  = m / (1 - beta1^t)                 a mean again, see below
+        v_hat  = v / (1 - beta2^t)
         theta <- theta - learning_rate m_hat / (sqrt(v_hat) + eps)
 
-    In the formula below, numbers do the dividing: step_size = learning_rate / (1 - beta1^t), so
-    step_size m is learning_rate m_hat, and v_scale = 1 / (1 - beta2^t), so v_scale v is v_hat.
+    After t steps m is a sum of gradients whose shares add up to only 1 - beta1^t, because it
+    started at 0. Dividing by that makes it a mean; v likewise. `step` does these divisions, on
+    numbers: in the formula step_size m is learning_rate m_hat, and v_scale v is v_hat.
 
     Kingma & Ba (2015), "Adam: a method for stochastic optimization", algorithm 1. There, as here,
     eps is outside the square root; some texts print it inside.
@@ -238,9 +228,9 @@ class AdamW(Adam):
         theta <- theta - learning_rate weight_decay theta,  then Adam's step
 
     The decay is decoupled: it does not pass through m and v, as an L2 penalty in the loss would.
-    It acts on every parameter, biases too, as in the common frameworks.
-    Loshchilov & Hutter (2019), "Decoupled weight decay regularization", where the decay is scaled
-    by the schedule alone, not by the learning rate.
+    It acts on every parameter, biases too.
+    Loshchilov & Hutter (2019), "Decoupled weight decay regularization". There only the schedule
+    scales the decay; here the learning rate does too, as in the common frameworks.
     """
 
     def __init__(
@@ -254,9 +244,9 @@ class AdamW(Adam):
         super().__init__(model, learning_rate, betas, eps)
         self.weight_decay = in_range("weight_decay", weight_decay)
 
+    @np.errstate(under="ignore")  # as in kernels.py
     def step(self) -> None:
-        with np.errstate(under="ignore"):
-            self.theta *= 1 - self.learning_rate * self.weight_decay
+        self.theta *= 1 - self.learning_rate * self.weight_decay
         super().step()
 
 

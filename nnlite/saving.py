@@ -19,6 +19,8 @@ def save(model: MLP, path: str | os.PathLike) -> None:
     The file holds `theta`, the vector of all parameters (one row for each network of a stack), and
     `about`, a JSON text with the sizes, the activation and the initialization.
     """
+    if not isinstance(model, MLP):
+        raise ValueError(f"the model is a {type(model).__name__}: give the network, then the path")
     about = {"format": FORMAT, "sizes": [int(width) for width in model.sizes]}
     about |= {"activation": model.activation, "init": model.init}
     write_arrays(path, {"theta": to_host(model.theta), "about": np.array(json.dumps(about))})

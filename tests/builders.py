@@ -153,9 +153,27 @@ def make_log(
         "test_loss": None if diverged else 1.0,
         "test_accuracy": None if diverged else 100 - 22 * float(losses[-1]),
         "test_confusion": None if diverged else CONFUSION,
+        "val_confusion": [CONFUSION] * shown,
         "most_wrong": [] if diverged else wrong,
     }  # fmt: skip
     return {**log, **changes}
+
+
+LONG_NAMES = {
+    "name": "a_data_file_with_a_name_of_40_characters",
+    "note": "",
+    "classes": [f"a_class_whose_name_has_40_characters_in_{k}" for k in range(3)],
+}
+
+
+def many_classes(count, **config):
+    """A log of so many classes, with long names and an error here and there."""
+    log = make_log(**config)
+    errors = np.random.default_rng(0).poisson(0.02, (count, count))
+    names = [f"a_class_whose_name_has_{k:06}_characters_x" for k in range(count)]
+    log["dataset"] = {**log["dataset"], "name": "mine", "classes": names}
+    log["test_confusion"] = (errors + 50 * np.eye(count, dtype=int)).tolist()
+    return log
 
 
 def make_grid(activations=("sigmoid", "relu"), optimizers=("sgd", "adam"), seeds=(0,), **config):

@@ -47,7 +47,7 @@ def interrupt():
     raise KeyboardInterrupt
 
 
-def full(*args):
+def full(*args, **options):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 

@@ -317,7 +317,7 @@ def test_runs_of_other_data_or_length_stay_out_of_the_figures(lab, tmp_path, und
     path.write_text(json.dumps(stranger))
     assert run("--plot-only", "--out", tmp_path / "o") == 0
     out = capsys.readouterr().out
-    assert "other data or epochs: 1 of fashion-mnist, 2 epochs" in out
+    assert "other data, epochs or code: 1 of fashion-mnist, 2 epochs" in out
     assert "relu_sgd_none" not in out and len(undrawn[0].logs) == 3
 
 

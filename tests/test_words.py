@@ -2,7 +2,16 @@
 
 import pytest
 
-from words import FEW, and_list, ordinal, plural, plus_minus, the_first_few
+from words import (
+    FEW,
+    and_list,
+    clipped,
+    ordinal,
+    plural,
+    plus_minus,
+    printable,
+    the_first_few,
+)
 
 
 def test_counts_and_ranks():
@@ -14,6 +23,13 @@ def test_counts_and_ranks():
     ]
     ranks = [ordinal(n) for n in (1, 2, 3, 4, 11, 12, 13, 21, 112, 123)]
     assert ranks == "1st 2nd 3rd 4th 11th 12th 13th 21st 112th 123rd".split()
+
+
+def test_names_are_printable_and_not_too_long():
+    assert printable("a\x00b\nc\x1b\x9f\ud800\ufffe") == "a�b�c����"
+    assert printable("Æ 漢字 $x_{$ <b>") == "Æ 漢字 $x_{$ <b>"
+    assert clipped("abcdefgh", 8) == "abcdefgh"
+    assert clipped("abcdefghi", 8) == "abcd…ghi" and clipped("abcdefghi", 7) == "abcd…hi"
 
 
 def test_lists():

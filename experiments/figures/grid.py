@@ -6,11 +6,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from figures import style
+from figures import inside, style
 from findings.sweep import Sweep, color_of, t_interval, table
 from nnlite.activations import ACTIVATIONS
 
-MANY_CELLS = 30  # more curves than that cannot be told apart
+MOST_CELLS = 30  # more curves, or panels, than that cannot be told apart
+MOST_COLUMNS = 28, 14  # of the tables, and of the panels
 TABLES = {  # what the three tables of the comparison show: title, digits, scale of the shades
     "final_loss": ("final training\nloss (nats)", 3, "log"),
     "best_val_accuracy": ("best validation\naccuracy (%)", 1, "errors"),
@@ -20,9 +21,7 @@ TABLES = {  # what the three tables of the comparison show: title, digits, scale
 
 @style.settings()
 def grid_figures(sweep: Sweep) -> dict[str, Figure]:
-    """Return the figures that compare all cells, by name; of too many cells, no curves."""
-    if len(sweep.cells) > MANY_CELLS:
-        return {"activations": activations(sweep)}
+    """Return the figures that compare the cells, by name; of too many, they show the best ones."""
     return {
         "loss_curves": curves(sweep, "train_loss"),
         "accuracy_curves": curves(sweep, "val_accuracy"),
@@ -34,12 +33,14 @@ def grid_figures(sweep: Sweep) -> dict[str, Figure]:
 
 def curves(sweep: Sweep, key: str) -> Figure:
     """Return a figure with the curves of all cells: "train_loss" or "val_accuracy"."""
+    sweep, best = style.best_cells(sweep, MOST_CELLS)
     falling = key == "train_loss"
     legend_lines = len(sweep.cells) + sum(cell.diverged > 0 for cell in sweep.cells)
-    longest = max(len(cell.label) for cell in sweep.cells)
+    names = {cell: style.short(cell.label) for cell in sweep.cells}
+    longest = max(map(len, names.values()))
     size = (10 + 0.09 * max(0, longest - 40), max(5, 0.24 * legend_lines + 1))
     title = "Training loss" if falling else "Validation accuracy"
-    note = style.seeds_note(sweep.cells)
+    note = style.notes(best, style.seeds_note(sweep.cells))
     figure, ((ax,),) = style.new_figure(title, sweep.dataset, size=size, note=note, top=0.6)
     rows_of = {cell: cell.curves(key) for cell in sweep.cells}
     if falling:
@@ -63,7 +64,7 @@ def curves(sweep: Sweep, key: str) -> Figure:
         last = t_interval(rows[[not log["diverged"] for log in cell.logs]])[0][-1]
         number = "–" if np.isnan(last) else f"{last:.3f}" if falling else f"{last:.1f}"
         diverged = f"\n✖ {style.divergence(cell)}" if cell.diverged else ""
-        line.set_label(f"{number}  {cell.label}{diverged}")
+        line.set_label(f"{number}  {names[cell]}{diverged}")
         ranked.append((np.isnan(last), last if falling else -last, line))
     ranked.sort(key=lambda entry: entry[:2])
     style.legend_right(figure, [line for *_, line in ranked], 0.5, "at the last epoch, best first")
@@ -72,17 +73,20 @@ def curves(sweep: Sweep, key: str) -> Figure:
 
 def comparison_grid(sweep: Sweep) -> Figure:
     """Return a figure of three tables, activations by columns, coloured from bad to good."""
+    sweep, best_ones = style.best_columns(sweep, MOST_COLUMNS[0])
     rows, columns = sweep.rows, sweep.columns
     beside = len(columns) <= 3  # then the three tables fit beside one another
-    names = style.folded(columns, 11)
+    names, row_names = style.folded(columns, 11), style.folded(rows, 14)
+    left = max(1.25, 0.3 + 0.11 * max(map(len, "\n".join(row_names).split("\n"))))
     width, height = max(1.1 * len(columns), 1.6), 0.75 * len(rows)
     below = 0.22 * max(0, style.lines_in(names) - 2)  # room for long names
-    size = (3 * width + 1.9, height + below + 2.1)
+    size = (3 * width + left + 0.65, height + below + 2.1)
     if not beside:
-        size = (width + 1.5, 3 * (height + below) + 4.5)
+        size = (width + left + 0.25, 3 * (height + below) + 4.5)
     shape = (1, 3) if beside else (3, 1)
-    title, note = "Comparison of the runs (darker is better)", style.seeds_note(sweep.cells)
-    frame = {"top": 1.2, "left": 1.25, "sharey": True}
+    title = "Comparison of the runs (darker is better)"
+    note = style.notes(best_ones, style.seeds_note(sweep.cells))
+    frame = {"top": 1.2, "left": left, "sharey": True}
     figure, axes = style.new_figure(title, sweep.dataset, *shape, size, note, **frame)
     figure.subplots_adjust(wspace=0.1, hspace=(1.2 + below) / height)
     figure.subplots_adjust(bottom=(0.9 + below) / size[1])
@@ -106,9 +110,9 @@ def comparison_grid(sweep: Sweep) -> Figure:
         ends = {"vmin": worst - 0.1 * span, "vmax": best + 0.8 * span}
         ax.pcolormesh(shades, cmap="YlGnBu", edgecolors="white", linewidth=2, **ends)
         ax.set_xticks(np.arange(len(columns)) + 0.5, names)
-        ax.set_yticks(np.arange(len(rows)) + 0.5, rows)
-        for label in ax.get_yticklabels():
-            label.set(color=color_of(label.get_text()), weight="bold")
+        ax.set_yticks(np.arange(len(rows)) + 0.5, row_names)
+        for label, row in zip(ax.get_yticklabels(), rows):
+            label.set(color=color_of(row), weight="bold")
         ax.set_title(heading, loc="left")
         style.table_axes(ax, len(rows), "#EEEEEE")
     return figure
@@ -116,13 +120,20 @@ def comparison_grid(sweep: Sweep) -> Figure:
 
 def gradient_flow(sweep: Sweep) -> Figure:
     """Return a figure with a panel per cell: mean |gradient| of each layer's weight by epoch."""
+    most = min(MOST_COLUMNS[1], max(1, MOST_CELLS // len(sweep.rows)))
+    sweep, best = style.best_columns(sweep, most)
     rows, columns = sweep.rows, sweep.columns
     gradients = {cell: [style.weight_gradients(log) for log in cell.logs] for cell in sweep.cells}
     layers = max(len(seeds[0]) for seeds in gradients.values())
-    names = style.folded(columns, 20)
+    names, row_names = style.folded(columns, 20), style.folded(rows, 12)
+    left = 1.4 + 0.2 * (style.lines_in(row_names) - 1)
     more = 0.2 * (style.lines_in(names) - 1)  # room for long names, in inches
-    size = (max(7, 2.1 * len(columns) + 2), max(3.8, 1.4 * len(rows) + 1.7 + more))
-    frame = {"size": size, "note": style.seeds_note(sweep.cells), "top": 0.85 + more, "left": 1.4}
+    size = (
+        max(7, 2.1 * len(columns) + 2),
+        max(inside.legend_height(layers, 3.8), 1.4 * len(rows) + 1.7 + more),
+    )
+    note = style.notes(best, style.seeds_note(sweep.cells))
+    frame = {"size": size, "note": note, "top": 0.85 + more, "left": left}
     frame |= {"sharex": True, "sharey": True}
     shape = (len(rows), len(columns))
     figure, axes = style.new_figure("Gradient flow", sweep.dataset, *shape, **frame)
@@ -134,18 +145,19 @@ def gradient_flow(sweep: Sweep) -> Figure:
         else:
             ax.text(0.5, 0.5, "–", transform=ax.transAxes)
         style.epoch_axis(ax, sweep.epochs)
-        ax.set_ylabel(rows[i], color=color_of(rows[i]), weight="bold")
+        ax.set_ylabel(row_names[i], color=color_of(rows[i]), weight="bold")
         ax.label_outer()
     for ax, name in zip(axes[0], names, strict=True):
         ax.set_title(name)
     values = [table(seed.values()) for seeds in gradients.values() for seed in seeds]
-    style.value_axis(axes[0, 0], rows[0], values, "log")
+    style.value_axis(axes[0, 0], row_names[0], values, "log")
     figure.subplots_adjust(wspace=0.08, hspace=0.12)
     figure.text(0.15 / size[0], 0.5, style.GRADIENT, rotation=90, va="center")
-    style.legend_right(figure, legend, 0.75, "weight of")
+    style.legend_right(figure, legend, 0.75, style.of_layers("weight of", layers))
     return figure
 
 
+@style.settings()
 def activations(sweep: Sweep) -> Figure:
     """Return a figure of nnlite's activation functions and derivatives, by nnlite's own code."""
     title, lines = "Activation functions and their derivatives", -(-len(ACTIVATIONS) // 3)

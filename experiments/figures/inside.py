@@ -19,7 +19,7 @@ MEANING = {
     ZERO: "of the weights, in one batch",
     SATURATED: "within 5 % of an end of the range",
 }
-MAX_PANELS, MAX_ROWS = 15, 40  # a figure of more cells than that would be unreadable
+MAX_PANELS, MAX_ROWS = 15, 40  # a figure of more cells would be unreadable: of the best ones, then
 
 
 # What is drawn: a row of numbers for each layer, NaN where the log has None
@@ -67,7 +67,7 @@ def draw_guide(ax: Axes) -> Line2D:
 
 def legend_height(layers: int, least: float = 4.4) -> float:
     """Return the height of a figure, in inches, whose legend has a line for each layer."""
-    return max(least, 0.25 * layers + 2)
+    return max(least, 0.25 * min(layers, style.MOST_LAYERS) + 2)
 
 
 # All cells
@@ -75,9 +75,9 @@ def legend_height(layers: int, least: float = 4.4) -> float:
 
 @style.settings()
 def grid_diagnostics(sweep: Sweep) -> dict[str, Figure]:
-    """Return the diagnostic figures that compare all cells, by name.
+    """Return the diagnostic figures that compare the cells, by name.
 
-    Without those that would show nothing, or be too large to be read.
+    Without those that would show nothing.
     """
     figures = {"update_ratio": update_ratios(sweep), "units": stuck_units(sweep)}
     return {name: figure for name, figure in figures.items() if figure}
@@ -85,9 +85,10 @@ def grid_diagnostics(sweep: Sweep) -> dict[str, Figure]:
 
 def update_ratios(sweep: Sweep) -> Figure | None:
     """A panel per cell: how far a step moves the weight of each layer, by epoch."""
+    sweep, best = style.best_cells(sweep, MAX_PANELS)
     ratios = [[log_ratios(log) for log in cell.logs] for cell in sweep.cells]
     values = [row for seeds in ratios for layers in seeds for row in layers.values()]
-    if len(ratios) > MAX_PANELS or not any(np.isfinite(row).any() for row in values):
+    if not any(np.isfinite(row).any() for row in values):
         return None
     across = len(sweep.columns) if len(sweep.columns) <= 5 else 4
     down = -(-len(ratios) // across)
@@ -96,7 +97,8 @@ def update_ratios(sweep: Sweep) -> Figure | None:
     lines = style.lines_in(names)
     height = max(legend_height(layers), (1.6 + 0.2 * lines) * down + 1.6)
     frame = {"size": (max(7, 2.2 * across + 2.9), height), "top": 0.7 + 0.2 * lines}
-    frame |= {"note": style.seeds_note(sweep.cells), "sharex": True, "sharey": True}
+    note = style.notes(best, style.seeds_note(sweep.cells))
+    frame |= {"note": note, "sharex": True, "sharey": True}
     figure, axes = style.new_figure("Size of the updates", sweep.dataset, down, across, **frame)
     figure.subplots_adjust(wspace=0.08, hspace=0.2 + 0.15 * lines)
     for ax in axes.flat[len(ratios) :]:
@@ -114,27 +116,29 @@ def update_ratios(sweep: Sweep) -> Figure | None:
         ax.set_title(names[n], color=cell.color)
         style.write_divergence(ax, cell)
     style.value_axis(axes[0, 0], UPDATE_RATIO, [*values, GUIDE])
-    style.legend_right(figure, [*legend, guide], 0.75, "weight of")
+    style.legend_right(figure, [*legend, guide], 0.75, style.of_layers("weight of", layers))
     return figure
 
 
 def stuck_units(sweep: Sweep) -> Figure | None:
     """A row per cell: dead units, zero gradients and saturated outputs at the end of training."""
+    sweep, best = style.best_cells(sweep, MAX_ROWS)
     cells = sweep.cells
     found = [[shares(log) for log in cell.logs] for cell in cells]
     measured = [run for seeds in found for run in seeds]
     shown = [label for label in MEANING if any((run[label] > 0).any() for run in measured)]
-    if not shown or len(cells) > MAX_ROWS:
+    if not shown:
         return None
     layers = max(len(run[ZERO]) for run in measured)
     looks = style.layer_looks(layers)
     notes = [f"\n✖ {style.divergence(cell)}" if cell.diverged else "" for cell in cells]
-    names = [cell.label + note for cell, note in zip(cells, notes)]
+    names = [style.short(cell.label) + note for cell, note in zip(cells, notes)]
     left = 0.5 + 0.11 * max(len(line) for name in names for line in name.split("\n"))
-    row = max(0.42, 0.06 * layers)  # height, in inches
+    row = max(0.42, 0.06 * len(looks))  # height, in inches
     size = (left + 3 * len(shown) + 1.4, max(legend_height(layers), row * len(cells) + 2))
     title = "Dead units, zero gradients, saturation at the end of training"
-    frame = {"size": size, "note": style.seeds_note(cells), "top": 1.1, "left": left}
+    note = style.notes(best, style.seeds_note(cells))
+    frame = {"size": size, "note": note, "top": 1.1, "left": left}
     shared = {"sharex": True, "sharey": True}
     figure, (axes,) = style.new_figure(title, sweep.dataset, 1, len(shown), **frame, **shared)
     figure.subplots_adjust(wspace=0.1)
@@ -142,9 +146,10 @@ def stuck_units(sweep: Sweep) -> Figure | None:
     for ax, label in zip(axes, shown):
         ends = [table([*map(last_measured, run[label])] for run in seeds) for seeds in found]
         means, halves = (table(rows) for rows in zip(*map(t_interval, ends)))
-        for k, look in zip(range(means.shape[1]), looks):
-            y = np.arange(len(cells)) + (k - (layers - 1) / 2) * 0.7 / layers
-            ax.errorbar(means[:, k], y, xerr=halves[:, k], linestyle="", linewidth=1.5, **look)
+        for n, (k, look) in enumerate(looks.items()):
+            if k < means.shape[1]:
+                y = np.arange(len(cells)) + (n - (len(looks) - 1) / 2) * 0.7 / len(looks)
+                ax.errorbar(means[:, k], y, xerr=halves[:, k], linestyle="", linewidth=1.5, **look)
         ax.set_title(f"{label.removesuffix(' (%)')}:\n{MEANING[label]}", loc="left", fontsize=11)
         ax.set_xlabel(label)
     axes[0].set_yticks(range(len(cells)), names)
@@ -153,7 +158,7 @@ def stuck_units(sweep: Sweep) -> Figure | None:
         tick.set(color=cell.color, weight="bold")
     axes[0].set_ylim(len(cells) - 0.4, -0.6)
     lines = [
-        Line2D([], [], linestyle="", label=f"layer {k + 1}", **looks[k]) for k in range(layers)
+        Line2D([], [], linestyle="", label=f"layer {k + 1}", **look) for k, look in looks.items()
     ]
-    style.legend_right(figure, lines, 1)
+    style.legend_right(figure, lines, 1, style.of_layers("", layers))
     return figure

@@ -11,18 +11,21 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from figures import inside, style
-from findings.sweep import color_of, dashes_of, label, table
+from findings.sweep import color_of, dashes_of, dataset_of, label, table
 from nnlite.training.config import Config, hidden_name
 from nnlite.training.logs import summarize
+from words import clipped
 
 BEYOND = 0.005  # share of numbers below the first bin of a histogram, and above the last
 LIGHT = "#C8C8C8"
 CELL = {"ha": "center", "va": "center"}  # of the text in a cell of a table
+MOST_CLASSES = 20  # of a confusion matrix; of more classes, those that are most confused
 
 
 @style.settings()
 def run_figures(log: dict) -> dict[str, Figure]:
     """Return the figures of one run by name, without those that would show nothing."""
+    log = {**log, "dataset": dataset_of(log)}
     figures = {
         "loss_accuracy": loss_accuracy(log),
         "learning_rate": learning_rate(log),
@@ -51,7 +54,7 @@ def run_name(log: dict) -> str:
     keys += [key for key in others if getattr(config, key) != getattr(Config, key)]
     unusual = config.hidden != Config.hidden
     hidden = f", hidden {hidden_name(config.hidden)}" if unusual else ""
-    return f"{label(config, keys)}{hidden}, seed {config.seed}"
+    return style.short(f"{label(config, keys)}{hidden}, seed {config.seed}")
 
 
 def run_figure(
@@ -72,10 +75,12 @@ def looks_of(log: dict) -> tuple[dict, dict]:
     return line, {**line, "marker": "o", "linewidth": 1.2, "markerfacecolor": "white"}
 
 
-def draw_from_start(ax: Axes, layers: np.ndarray, looks: list[dict]) -> None:
-    """Draw a curve for each layer, from epoch 0: before training."""
-    for k, (values, look) in enumerate(zip(layers, looks), start=1):
-        ax.plot(values, label=f"layer {k}", markevery=-(-len(values) // 10), **look)
+def draw_from_start(ax: Axes, layers: np.ndarray, looks: dict[int, dict]) -> None:
+    """Draw a curve for each of the layers that have a look, from epoch 0: before training."""
+    for k, look in looks.items():
+        if k < len(layers):
+            every = -(-layers.shape[1] // 10)
+            ax.plot(layers[k], label=f"layer {k + 1}", markevery=every, **look)
     epochs = layers.shape[1] - 1
     style.epoch_axis(ax, epochs)
     ax.set(xlim=(-0.03 * epochs, 1.03 * epochs), xlabel="epoch (0: before training)")
@@ -134,10 +139,11 @@ def gradient_flow(log: dict) -> Figure:
         y = line.get_ydata()[last - 1]
         right.plot(x, y, line.get_marker(), color=line.get_color(), markersize=12)
     every = 1 + len(lines) // 8
-    right.set_xticks(range(0, len(lines), every), list(gradients)[::every])
+    names = [line.get_label() for line in lines]
+    right.set_xticks(range(0, len(lines), every), names[::every])
     right.set(xlim=(-0.5, len(lines) - 0.5), xlabel="layer")
     right.set_title(f"at epoch {last}", loc="left")
-    style.legend_right(figure, lines, 0.75, "weight of")
+    style.legend_right(figure, lines, 0.75, style.of_layers("weight of", len(gradients)))
     return figure
 
 
@@ -149,7 +155,7 @@ def zero_gradients(log: dict) -> Figure | None:
     size = (7.5, inside.legend_height(len(gradients), 4))
     figure, ((ax,),) = run_figure(log, size=size, top=0.6)
     lines = style.draw_layers(ax, [gradients])
-    style.legend_right(figure, lines, 0.5, "weight of")
+    style.legend_right(figure, lines, 0.5, style.of_layers("weight of", len(gradients)))
     measured = table(gradients.values())
     from_0_to_1 = [0 * measured, 0 * measured + 1]  # at least, where there are any
     style.value_axis(ax, "share of zero gradients (%)", [measured, *from_0_to_1])
@@ -171,7 +177,7 @@ def update_ratio(log: dict) -> Figure | None:
     lines = [*style.draw_layers(ax, [layers]), inside.draw_guide(ax)]
     style.value_axis(ax, inside.UPDATE_RATIO, [values, inside.GUIDE])
     style.epoch_axis(ax, log["epoch"][-1])
-    style.legend_right(figure, lines, 0.75, "weight of")
+    style.legend_right(figure, lines, 0.75, style.of_layers("weight of", len(layers)))
     return figure
 
 
@@ -194,7 +200,7 @@ def signal(log: dict) -> Figure | None:
         right.plot(numbers, layers[:, epoch], marker="o", color=style.GREY, **look)
     right.set(xlabel="layer", xlim=(0.6, len(layers) + 0.4))
     right.xaxis.set_major_locator(MaxNLocator(integer=True))
-    style.legend_right(figure, [*left.lines, *right.lines], 0.95)
+    style.legend_right(figure, [*left.lines, *right.lines], 0.95, style.of_layers("", len(layers)))
     return figure
 
 
@@ -212,7 +218,7 @@ def units(log: dict) -> Figure | None:
         ax.set_title(inside.MEANING[share], loc="left")
         ax.set_ylabel(share)
     style.value_axis(axes[0], inside.DEAD, [values, 0, 1])
-    style.legend_right(figure, axes[1].lines, 0.95)
+    style.legend_right(figure, axes[1].lines, 0.95, style.of_layers("", layers))
     return figure
 
 
@@ -222,10 +228,10 @@ def saturation(log: dict) -> Figure | None:
     if not layers.size:
         return None
     figure, ((ax,),) = run_figure(log, "Saturation", (8, inside.legend_height(len(layers))))
-    draw_from_start(ax, layers, style.layer_looks(len(layers) + 1))
+    draw_from_start(ax, layers, style.layer_looks(len(layers)))
     ax.set_title(inside.MEANING[inside.SATURATED], loc="left")
     style.value_axis(ax, inside.SATURATED, [layers, 0, 1])
-    style.legend_right(figure, ax.lines, 0.95)
+    style.legend_right(figure, ax.lines, 0.95, style.of_layers("", len(layers)))
     return figure
 
 
@@ -252,10 +258,12 @@ def histograms(log: dict, kind: str, title: str, text: str) -> Figure | None:
     names = [name for name in first if name.startswith(kind)]
     if not names:
         return None
+    some = f"{style.MOST_LAYERS} of {len(names):,} layers" * (len(names) > style.MOST_LAYERS)
+    names = [names[k] for k in style.spread(len(names), style.MOST_LAYERS)]
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
     size = (2.8 * columns + 2.1, 2.2 * rows + 1.7)
-    note = f"without the outer {100 * BEYOND:g} % on each side"
+    note = style.notes(some, f"without the outer {100 * BEYOND:g} % on each side")
     figure, axes = run_figure(log, title, size, note, rows=rows, columns=columns)
     figure.subplots_adjust(hspace=0.55, wspace=0.4)
     color = color_of(log["config"]["activation"])
@@ -286,31 +294,62 @@ def histograms(log: dict, kind: str, title: str, text: str) -> Figure | None:
 # What it gets wrong
 
 
+def most_confused(counts: np.ndarray) -> list[int]:
+    """Return the classes with the most frequent errors of a confusion matrix, up to MOST_CLASSES.
+
+    They are in order. counts (C, C) has a row for each true class.
+    """
+    errors = np.where(np.eye(len(counts)), -1, counts)
+    found: dict[int, None] = {}
+    for pair in np.argsort(-errors, axis=None, kind="stable"):
+        found |= dict.fromkeys(divmod(int(pair), len(counts)))
+        if len(found) >= MOST_CLASSES:
+            break
+    return sorted([*found][:MOST_CLASSES])
+
+
+def among(classes: list[int], counts: np.ndarray) -> np.ndarray:
+    """Return the confusion (..., K, K) of K of the classes; of some, one more column: all others.
+
+    counts is (..., C, C). The rows add up to what they do in counts.
+    """
+    part = counts[..., classes, :]
+    others = part.sum(axis=-1, keepdims=True) - part[..., classes].sum(axis=-1, keepdims=True)
+    return np.append(part[..., classes], others[..., : len(classes) < counts.shape[-1]], axis=-1)
+
+
 def confusion(log: dict) -> Figure | None:
     """What share of each class is taken for which class, on the test set."""
     if log["test_confusion"] is None:
         return None
-    counts, classes = np.array(log["test_confusion"]), log["dataset"]["classes"]
+    everything = np.array(log["test_confusion"])
+    shown = most_confused(everything)
+    counts = among(shown, everything)
+    classes = [clipped(log["dataset"]["classes"][k], style.LONG_NAME) for k in shown]
+    predicted = [*classes, "other classes"][: counts.shape[1]]
     images = counts.sum(axis=1, keepdims=True)
     percent = 100 * counts / np.maximum(images, 1)
-    longest, side = max(map(len, classes)), 0.55 * len(classes)
-    bottom = 0.9 + 0.075 * longest  # inches, for names at an angle
-    size = (max(side + 1.9, 7), side + bottom + 0.85)
+    longest, side = max(map(len, predicted)), 0.55 * len(predicted)
+    bottom, left = 0.9 + 0.075 * longest, max(1.6, 0.5 + 0.095 * longest)  # inches, for the names
+    size = (max(side + left + 0.3, 7), 0.55 * len(classes) + bottom + 0.85)
     title, note = "Confusion on the test set (%)", "rows add up to 100 %"
-    figure, ((ax,),) = run_figure(log, title, size, note, top=0.85, left=1.6)
+    if len(predicted) > len(classes):
+        note = f"the {len(classes)} most confused of {len(everything):,} classes; {note}"
+    figure, ((ax,),) = run_figure(log, title, size, note, top=0.85, left=left)
     figure.subplots_adjust(bottom=bottom / size[1])
     # Errors only, or the diagonal would outshine them. The map's dark end stays unused: black
     # text is read on all cells.
-    errors = np.where(np.eye(len(classes)), np.nan, percent)
+    errors = np.where(np.eye(*counts.shape), np.nan, percent)
+    errors[:, len(classes) :] = np.nan  # nor the sum of all others
     most = max(1, np.nanmax(errors, initial=0))
     ax.pcolormesh(errors, cmap="Oranges", vmin=0, vmax=1.7 * most, edgecolors="white")
-    for i, j in np.argwhere(counts + np.eye(len(classes))):
+    for i, j in np.argwhere(counts + np.eye(*counts.shape)):
         text = f"{percent[i, j]:.{0 if percent[i, j] >= 9.95 or i == j else 1}f}"
         ax.text(j + 0.5, i + 0.53, text, weight="bold" if i == j else "normal", **CELL)
-    ticks = np.arange(len(classes)) + 0.5
     at_an_angle = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-    ax.set_xticks(ticks, classes, **at_an_angle if longest > 3 else {})
-    ax.set_yticks(ticks, classes)
+    ticks = np.arange(len(predicted)) + 0.5
+    ax.set_xticks(ticks, predicted, **at_an_angle if longest > 3 else {})
+    ax.set_yticks(ticks[: len(classes)], classes)
     ax.set(xlabel="predicted class", ylabel="true class")
     style.table_axes(ax, len(classes), style.GRID)
     return figure
@@ -332,18 +371,24 @@ def most_wrong(log: dict) -> Figure | None:
     if not log["most_wrong"]:
         return None
     rows = -(-len(log["most_wrong"]) // 4)
-    size = (8.4, 2.15 * rows + 1.05)
+    names = [
+        [clipped(classes[wrong[key]], 18) for key in ("label", "predicted")]
+        for wrong in log["most_wrong"]
+    ]
+    long = max(map(len, map("".join, names))) > 23  # then each has a line
+    step = 1.62 if long else 1.5  # from row to row, in widths of an image
+    size = (8.4, 1.433 * step * rows + 1.05)
     note = "true class → predicted class, and its probability"
     figure, ((ax,),) = run_figure(log, "Most confidently wrong", size, note, left=0.2, top=0.75)
     figure.subplots_adjust(bottom=0.4 / size[1])
     gray = {"cmap": "gray_r", "interpolation": "nearest"}
     for k, wrong in enumerate(log["most_wrong"]):
-        x, y = 1.4 * (k % 4), 1.5 * (k // 4)
+        x, y = 1.4 * (k % 4), step * (k // 4)
         ax.imshow(square(wrong["image"]), extent=(x, x + 1, y + 1, y), **gray)
         p = wrong["probability"]
-        text = f"{classes[wrong['label']]} → {classes[wrong['predicted']]}\n"
-        text += "> 99.99 %" if p > 0.9999 else f"{100 * p:.2f} %"
+        text = ("\n→ " if long else " → ").join(names[k])
+        text += "\n> 99.99 %" if p > 0.9999 else f"\n{100 * p:.2f} %"
         ax.text(x + 0.5, y - 0.04, text, ha="center", fontsize=11)
-    ax.set(xlim=(-0.2, 5.4), ylim=(1.5 * rows - 0.45, -0.33))
+    ax.set(xlim=(-0.2, 5.4), ylim=(step * rows - 0.45, 1.17 - step))
     ax.set_axis_off()
     return figure

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from figures import style
+from figures import inside, style
 from findings.comparisons import (
     Difference,
     against_no_schedule,
@@ -40,6 +40,7 @@ from nnlite.training.config import Config
 from words import plus_minus
 
 MOST_ROWS = 20
+MOST_TUNED = 40  # pairs of dots side by side
 HOLLOW = {"marker": "o", "markersize": 7.5, "markerfacecolor": "white", "markeredgewidth": 1.8}
 FULL = {**HOLLOW, "markerfacecolor": style.GREY}
 STAR = {"marker": "*", "markersize": 13, "markeredgecolor": "black", "markeredgewidth": 0.8}
@@ -103,7 +104,7 @@ def panels(
 def color_titles(panels_of: dict[str, Axes]) -> None:
     """Write above each panel which activation it shows."""
     for name, ax in panels_of.items():
-        ax.set_title(name, color=color_of(name), weight="bold", pad=12)
+        ax.set_title(style.short(name), color=color_of(name), weight="bold", pad=12)
 
 
 def log_x(ax: Axes, ticks: Iterable[float], text: str) -> None:
@@ -147,16 +148,19 @@ def differences(sweep: Sweep) -> Figure | None:
     if not finished(sweep.cells):
         return None
     best, *others = ranked(sweep.cells)
-    rows = [(cell.label + seeds_diverged(cell), cell, compare(cell, best)) for cell in others]
-    title = f"Test accuracy against the best cell, {best.label}"
+    rows = [
+        (style.short(cell.label) + seeds_diverged(cell), cell, compare(cell, best))
+        for cell in others
+    ]
+    title = f"Test accuracy against the best cell, {style.short(best.label)}"
     return forest(title, sweep, [(rows, "percentage points", 2)])
 
 
 def schedule_gains(sweep: Sweep) -> Figure | None:
     """Differences of each schedule from none, in loss and in accuracy; None without any."""
     losses, accuracies = (
-        [(cell.label, cell, difference) for cell, _, difference in against_no_schedule(sweep, name)]
-        for name in ("final_loss", "test_accuracy")
+        [(style.short(a.label), a, row) for a, _, row in against_no_schedule(sweep, measure)]
+        for measure in ("final_loss", "test_accuracy")
     )
     panels = [(losses, "final training loss (nats)", 4)]
     panels += [(accuracies, "test accuracy (percentage points)", 2)]
@@ -270,11 +274,16 @@ def tuned_and_usual(sweep: Sweep, target: int | None = None) -> Figure:
 
     The height is test accuracy, or with a target the steps to that validation accuracy.
     """
-    configs = [t.config for t in sweep.tunings]
+    tunings = sweep.tunings
+    configs = [t.config for t in tunings]
     activations = each_once(config.activation for config in configs)
     keys = [name for name in varying(configs) if name not in ("activation", "learning_rate")]
-    names = {t: label(t.config, keys or ["optimizer"]) for t in sweep.tunings}
-    positions = {name: x for x, name in enumerate(each_once(names.values()))}
+    names = {t: label(t.config, keys or ["optimizer"]) for t in tunings}
+    best = each_once(names[t] for t in sorted(tunings, key=lambda t: -t.scores[t.best]))
+    most = max(1, MOST_TUNED // len(activations))
+    some = f"the best {most} of {len(best):,} combinations" if len(best) > most else ""
+    tunings = [t for t in tunings if names[t] in best[:most]]
+    positions = {name: x for x, name in enumerate(each_once(names[t] for t in tunings))}
 
     def heights(cell: Cell) -> list[float | None]:
         if target is None:
@@ -288,9 +297,10 @@ def tuned_and_usual(sweep: Sweep, target: int | None = None) -> Figure:
     ticks = style.folded(positions, 11)
     longest = max(len(line) for tick in ticks for line in tick.split("\n"))
     panel = max(0.7, 0.1 * longest) * len(ticks) + 0.5
-    cells = [cell for t in sweep.tunings for cell in (t.at_usual, t.at_best) if cell]
+    cells = [cell for t in tunings for cell in (t.at_usual, t.at_best) if cell]
     size = (panel * len(activations) + 3, 5)
-    figure, axes = panels(title, sweep, activations, size, style.seeds_note(cells))
+    note = style.notes(some, style.seeds_note(cells))
+    figure, axes = panels(title, sweep, activations, size, note)
     figure.subplots_adjust(bottom=(0.9 + 0.2 * max(0, style.lines_in(ticks) - 2)) / size[1])
     style.value_axis(figure.axes[0], text, [table([heights(cell)]) for cell in cells], scale)
     for ax in axes.values():
@@ -299,7 +309,7 @@ def tuned_and_usual(sweep: Sweep, target: int | None = None) -> Figure:
         ax.grid(False, axis="x")
     color_titles(axes)
     missed = False
-    for t in sweep.tunings:
+    for t in tunings:
         ax, color, x = axes[t.config.activation], color_of(t.config.activation), positions[names[t]]
         heads = []  # from the usual to the tuned rate
         for cell, shift, marker in ((t.at_usual, -0.15, HOLLOW), (t.at_best, 0.15, STAR)):
@@ -389,7 +399,9 @@ def panels_by_init(
 ) -> tuple[Figure, dict[str, Axes]]:
     """Return a figure with a panel per initialization of these cells, by name."""
     inits = each_once(cell.config.init for cell in cells)
-    size = (2.9 * len(inits) + 3, 4.6)
+    names = [line.get_label() for line in legend_of(cells)]
+    wider = 0.085 * max(0, max(map(len, names)) - 20)
+    size = (2.9 * len(inits) + 3 + wider, inside.legend_height(len(names), 4.6))
     figure, axes = panels(title, sweep, inits, size, style.seeds_note(cells, dots=True))
     for init, ax in axes.items():
         ax.set_title(f"{init} initialization")
@@ -400,7 +412,7 @@ def legend_of(cells: Collection[Cell], **line) -> list[Line2D]:
     """Return the lines that a legend explains: activations, and optimizers if there are several."""
     several = len({cell.config.optimizer for cell in cells}) > 1
     keys = ["activation", "optimizer"] if several else ["activation"]
-    configs = {label(cell.config, keys): cell.config for cell in cells}
+    configs = {style.short(label(cell.config, keys)): cell.config for cell in cells}
     return [key(name, **{**look(config), **DOT, **line}) for name, config in configs.items()]
 
 
@@ -411,7 +423,9 @@ def batch_sizes(sweep: Sweep) -> Figure:
     """Accuracy over batch size, and over steps and seconds by batch size, dark for small ones."""
     cells = sweep.cells
     sizes = sorted({cell.config.batch_size for cell in cells})
-    frame = {"size": (14, 4.6), "note": style.seeds_note(cells, dots=True), "left": 1.25}
+    kept = {sizes[k]: k for k in style.spread(len(sizes), style.MOST_LAYERS)}
+    height = 4.6 if len(kept) < 9 else 0.25 * len(kept) + 2.5
+    frame = {"size": (14, height), "note": style.seeds_note(cells, dots=True), "left": 1.25}
     figure, (axes,) = style.new_figure("Batch size", sweep.dataset, columns=3, **frame)
     figure.subplots_adjust(wspace=0.36)
     left, middle, right = axes
@@ -422,7 +436,9 @@ def batch_sizes(sweep: Sweep) -> Figure:
     for peers in sweep.peers("batch_size"):
         x, rows = [cell.config.batch_size for cell in peers], [accuracies[cell] for cell in peers]
         draw_means(left, x, rows, **look(peers[0].config), marker="o", markersize=7)
-    log_x(left, sizes, "batch size")
+    ticks = np.geomspace(sizes[0], sizes[-1], 8)  # of more than eight sizes, those close to these
+    few = sorted({min(sizes, key=lambda size: abs(size / tick - 1)) for tick in ticks})
+    log_x(left, sizes if len(sizes) <= 8 else few, "batch size")
 
     curves = {cell: t_interval(cell.curves("val_accuracy"))[0] for cell in cells}
     for ax in (middle, right):
@@ -430,7 +446,9 @@ def batch_sizes(sweep: Sweep) -> Figure:
     lines: dict[int, Line2D] = {}
     for cell, curve in curves.items():
         size = cell.config.batch_size
-        k = sizes.index(size)
+        if size not in kept:
+            continue
+        k = kept[size]
         color = lighter(cell.color, 0.6 * k / max(1, len(sizes) - 1))
         line = {"color": color, "linestyle": cell.dashes, "linewidth": 1.5, "label": size}
         line |= {"marker": MARKERS[k % len(MARKERS)], "markersize": 5}
@@ -443,7 +461,8 @@ def batch_sizes(sweep: Sweep) -> Figure:
         low, high = np.log10([np.nanmin(x), np.nanmax(x)])
         decades = np.arange(np.ceil(low), max(np.ceil(low), np.floor(high)) + 1)
         log_x(ax, 10.0**decades, text)
-    style.legend_right(figure, [lines[size] for size in sizes], 0.75, "batch size")
+    some = f"\n({len(kept)} of {len(sizes):,})" if len(kept) < len(sizes) else ""
+    style.legend_right(figure, [lines[size] for size in kept], 0.75, f"batch size{some}")
     return figure
 
 

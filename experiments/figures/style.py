@@ -4,6 +4,7 @@ What a cell looks like is decided in findings/sweep.py: one colour per activatio
 per optimizer, in every figure. Layers are greys, black for the first.
 """
 
+import re
 from collections.abc import Collection, Iterable
 from functools import partial
 from itertools import cycle
@@ -17,13 +18,20 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from findings.sweep import MARKERS, Cell, t_interval, table
+from findings.comparisons import best_first
+from findings.sweep import MARKERS, Cell, Sweep, t_interval, table
 from nnlite.files import replacing
+from words import FEW, clipped
 
 GREY, ALARM, GRID = "#666666", "#B00020", "#E4E4E4"
 DPI = 120
+MOST_PIXELS = 4000  # of a picture's longer side; a larger one is drawn less finely
+MOST_LAYERS = 16  # more curves than that, one a layer, cannot be told apart
+MOST_POINTS = 200  # of a band: more would not be seen
+LONG_NAME, LONG_LABEL = 24, 80  # a longer name, or label of a cell, loses its middle
 SETTINGS = {
     "text.parse_math": False,  # a name with two $ in it is a name, not a formula
     "font.size": 12,
@@ -78,30 +86,45 @@ def new_figure(
     inches.
     """
     width, height = size
-    figure = Figure(figsize=size, dpi=DPI)
+    figure = Figure(figsize=size, dpi=min(DPI, MOST_PIXELS / max(size)))
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False, **subplots)
     # Margins by hand: matplotlib's automatic layouts draw everything twice to find them.
     figure.subplots_adjust(left / width, 0.9 / height, 1 - 0.2 / width, 1 - top / height, 0.28)
     text = figure.suptitle(title, x=0.15 / width, y=1 - 0.12 / height, ha="left", va="top")
-    while text.get_window_extent().width > (width - 0.3) * DPI:
-        text.set_fontsize(0.98 * text.get_fontsize())
+    shrink([text], width - 0.3)
 
     digits = dataset["name"] == "digits"
-    warning = "digits, not Fashion-MNIST" if digits else dataset["note"]
-    data = f"lab data: {warning or dataset['name']}"[:80]
+    warning = "digits, not Fashion-MNIST" if digits else clipped(dataset["note"], 70)
+    data = f"lab data: {warning or clipped(dataset['name'], 40)}"
     foot = partial(figure.text, y=0.12 / height, fontsize=11)
-    foot(x=0.15 / width, s=data, color=ALARM if warning else GREY)
-    foot(x=1 - 0.15 / width, s=note, ha="right", color=ALARM if "diverged" in note else GREY)
+    left = foot(x=0.15 / width, s=data, color=ALARM if warning else GREY)
+    color = ALARM if "diverged" in note else GREY
+    right = foot(x=1 - 0.15 / width, s=note, ha="right", color=color)
+    shrink([left, right], width - 0.5)
     return figure, axes
 
 
+def shrink(texts: list[Text], room: float) -> None:
+    """Make texts smaller until they fit beside one another into that many inches."""
+    while sum(text.get_window_extent().width for text in texts) > room * texts[0].figure.dpi:
+        for text in texts:
+            text.set_fontsize(0.98 * text.get_fontsize())
+
+
 def legend_right(figure: Figure, lines: list[Line2D], top: float, title: str = "") -> None:
-    """Put the legend beside the axes, which make room for it; top is its distance in inches."""
+    """Put the legend beside the axes, which make room for it; top is its distance in inches.
+
+    Labels that would take more than about half of the width are broken into lines.
+    """
     width, height = figure.get_size_inches()
     place = {"loc": "upper right", "bbox_to_anchor": (1, 1 - top / height)}
-    legend = figure.legend(handles=lines, title=title, alignment="left", **place)
-    figure.subplots_adjust(right=1 - (legend.get_window_extent().width / DPI + 0.1) / width)
+    names = [
+        "\n".join(fill(part, int(6 * width)) for part in line.get_label().split("\n"))
+        for line in lines
+    ]
+    legend = figure.legend(lines, names, title=title, alignment="left", **place)
+    figure.subplots_adjust(right=1 - (legend.get_window_extent().width / figure.dpi + 0.1) / width)
 
 
 def seeds_note(cells: Iterable[Cell], dots: bool = False) -> str:
@@ -116,11 +139,35 @@ def seeds_note(cells: Iterable[Cell], dots: bool = False) -> str:
     return f"mean of {several} seeds, 95 % t-interval" if n[-1] > 1 else ""
 
 
+def best_cells(sweep: Sweep, most: int) -> tuple[Sweep, str]:
+    """Return the sweep with its best cells alone, `most` at most, and what a note says of that."""
+    cells = sweep.cells
+    if len(cells) <= most:
+        return sweep, ""
+    return sweep.only(best_first(cells)[:most]), f"the best {most} of {len(cells):,} cells"
+
+
+def best_columns(sweep: Sweep, most: int) -> tuple[Sweep, str]:
+    """Return the sweep with its best cells' columns alone, `most` at most, and a note as above."""
+    columns = dict.fromkeys(cell.column for cell in best_first(sweep.cells))
+    if len(columns) <= most:
+        return sweep, ""
+    best = set([*columns][:most])
+    part = sweep.only([cell for cell in sweep.cells if cell.column in best])
+    return part, f"the best {most} of {len(columns):,} columns"
+
+
+def notes(*texts: str) -> str:
+    """Join what there is to note."""
+    return "; ".join(filter(None, texts))
+
+
 def divergence(cell: Cell) -> str:
     """Say how many of a cell's seeds diverged, and when; "" if none did."""
     epochs = sorted({log["diverged"]["epoch"] for log in cell.logs if log["diverged"]})
     who = f"{cell.diverged} of {len(cell.logs)} seeds " if len(cell.logs) > 1 else ""
-    return f"{who}diverged at epoch {', '.join(map(str, epochs))}" if epochs else ""
+    when = ", ".join(map(str, epochs)) if len(epochs) <= FEW else f"{epochs[0]} to {epochs[-1]}"
+    return f"{who}diverged at epoch {when}" if epochs else ""
 
 
 def write_divergence(ax: Axes, cell: Cell) -> None:
@@ -129,13 +176,20 @@ def write_divergence(ax: Axes, cell: Cell) -> None:
     ax.text(0.98, 0.05, fill(divergence(cell), 16), fontsize=11, color=ALARM, **corner)
 
 
+def short(label: str) -> str:
+    """Return a label without the middle of its long names, nor of itself if it is still long."""
+    words = re.sub(rf"\S{{{LONG_NAME + 1},}}", lambda word: clipped(word[0], LONG_NAME), label)
+    return clipped(words, LONG_LABEL)
+
+
 def folded(names: Collection[str], width: int) -> list[str]:
     """Break labels into lines of about that many characters, all of them if one is too long.
 
-    They are broken at commas first, then at spaces and underscores.
+    They are broken at commas first, then at spaces and underscores; and made `short` before.
     """
+    names = [short(name) for name in names]
     if max(map(len, names)) <= width:
-        return list(names)
+        return names
     parts = [name.replace("_", "_ ").split(", ") for name in names]
     return ["\n".join(fill(p, width) for p in name).replace("_ ", "_") for name in parts]
 
@@ -212,14 +266,23 @@ def value_axis(
 # Curves
 
 
+def spread(count: int, most: int) -> list[int]:
+    """Return which of so many items to keep: the first, the last, and evenly spread `most` at most.
+
+    They are counted from 0.
+    """
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
+
+
 def draw_curve(ax: Axes, rows: np.ndarray, **line) -> Line2D:
     """Draw a row, a number per epoch; or the mean of several rows in its 95 % t-interval."""
     epochs = np.arange(1, rows.shape[1] + 1)
     mean, half = t_interval(rows)
     (drawn,) = ax.plot(epochs, mean, markevery=-(-len(epochs) // 10), **line)
     if len(rows) > 1:
+        kept = spread(len(epochs), MOST_POINTS)
         band = {"color": line["color"], "alpha": 0.13, "linewidth": 0}
-        ax.fill_between(epochs, mean - half, mean + half, **band)
+        ax.fill_between(epochs[kept], (mean - half)[kept], (mean + half)[kept], **band)
     return drawn
 
 
@@ -229,10 +292,21 @@ def weight_gradients(log: dict, metric: str = "mean_abs") -> dict[str, list]:
     return {n.removesuffix(".weight"): s[metric] for n, s in statistics if n.endswith(".weight")}
 
 
-def layer_looks(layers: int) -> list[dict]:
-    """Return colour and marker of each layer: black to grey from the first to the last."""
-    greys = colormaps["Greys_r"](np.linspace(0, 0.6, layers))
-    return [{"color": grey, "marker": marker} for grey, marker in zip(greys, cycle(MARKERS))]
+def layer_looks(layers: int) -> dict[int, dict]:
+    """Return colour and marker of the layers that are drawn, by number from 0: black to grey.
+
+    These are all, or of more than MOST_LAYERS as many, evenly spread.
+    """
+    drawn = spread(layers, MOST_LAYERS)
+    greys = colormaps["Greys_r"](np.linspace(0, 0.6, len(drawn)))
+    looks = [{"color": grey, "marker": marker} for grey, marker in zip(greys, cycle(MARKERS))]
+    return dict(zip(drawn, looks))
+
+
+def of_layers(title: str, layers: int) -> str:
+    """Return the title of a legend of so many layers, which says if only some of them are drawn."""
+    some = f"({MOST_LAYERS} of {layers:,} layers)" if layers > MOST_LAYERS else ""
+    return "\n".join(filter(None, (title, some)))
 
 
 def draw_layers(ax: Axes, seeds: list[dict[str, list]], layers: int = 0) -> list[Line2D]:
@@ -240,10 +314,11 @@ def draw_layers(ax: Axes, seeds: list[dict[str, list]], layers: int = 0) -> list
 
     layers: how many the deepest network of the figure has, so that greys agree between panels.
     """
-    looks = layer_looks(max(layers, len(seeds[0])))
+    names = [*seeds[0]]
     return [
-        draw_curve(ax, table(seed[name] for seed in seeds), label=name, **look)
-        for name, look in zip(seeds[0], looks)
+        draw_curve(ax, table(seed[names[k]] for seed in seeds), label=names[k], **look)
+        for k, look in layer_looks(max(layers, len(names))).items()
+        if k < len(names)
     ]
 
 

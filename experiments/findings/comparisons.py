@@ -125,6 +125,13 @@ def ranked(cells: Collection[Cell], measure: str = "test_accuracy") -> list[Cell
     return sorted(known, key=lambda cell: (cell.diverged > 0, sign * means[cell]))
 
 
+def best_first(cells: Collection[Cell]) -> list[Cell]:
+    """Return all cells, best mean validation accuracy first; those without any come last."""
+    best = ranked(cells, "best_val_accuracy")
+    known = set(best)
+    return [*best, *(cell for cell in cells if cell not in known)]
+
+
 def seeds_diverged(cell: Cell) -> str:
     """' (2 of 5 seeds diverged)', or "" if none did."""
     n = cell.diverged

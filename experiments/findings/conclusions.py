@@ -42,6 +42,7 @@ DATASETS = {
     "digits": "scikit-learn's small digits, not Fashion-MNIST",
 }
 UNITS = {"test_accuracy": ("percentage points", 2), "final_loss": ("nats", 4)}  # and digits
+MANY = 40  # of more cells than that a ranking names the first and the last only
 Sentences = Iterator[str]
 
 
@@ -101,7 +102,8 @@ def contrast(a: str, b: str, difference: Difference) -> str:
     if difference.n == 0:
         return f"{a} and {b} have no seed in common that both finished"
     ahead, behind = (a, b) if difference.mean >= 0 else (b, a)
-    beats, leads = ("beat", "are") if ahead.endswith(" layers") else ("beats", "is")
+    several = ahead.split(" of ")[0].endswith(" layers")
+    beats, leads = ("beat", "are") if several else ("beats", "is")
     amount = amount_of(difference)
     if difference.supported:
         return f"{ahead} {beats} {behind} by {amount}"
@@ -168,8 +170,15 @@ def ranking(cells: list[Cell]) -> Sentences:
     order = ranked(finished(cells))
     if len(order) < 3:
         return
-    listed = ", ".join(f"{cell.label} ({cell.mean('test_accuracy')[0]:.2f} %)" for cell in order)
+    texts = [f"{cell.label} ({cell.mean('test_accuracy')[0]:.2f} %)" for cell in order]
     others = [cell.label + seeds_diverged(cell) for cell in cells if cell.diverged]
+    if len(order) > MANY:
+        left_out = plural(len(order) - 2 * FEW, "other")
+        listed = ", ".join([*texts[:FEW], f"... ({left_out}) ...", *texts[-FEW:]])
+        more = f"; not ranked: {the_first_few(others)}" if others else ""
+        yield f"Test accuracy from best to worst: {listed}{more}."
+        return
+    listed = ", ".join(texts)
     if others:
         listed += f", and not ranked {and_list(others)}"
     pairs = list(combinations(order, 2))
@@ -226,11 +235,11 @@ def stability(cells: list[Cell]) -> Sentences:
         f"has converged or learns nothing; this one went from {loss[0]:.3f} to {loss[-1]:.3f} nats."
     )
     if len(order) > 2:
-        pairs = list(combinations(zip(accuracies, scores), 2))
-        opposite = sum((a[0] - b[0]) * (a[1] - b[1]) < 0 for a, b in pairs)
+        a, s = np.array(accuracies), np.array(scores)
+        opposite = sum(np.sum((a[:k] - a[k]) * (s[:k] - s[k]) < 0) for k in range(len(order)))
         sentence += (
-            f" It orders {opposite:,} of the {len(pairs):,} pairs of cells the opposite way to "
-            "test accuracy."
+            f" It orders {opposite:,} of the {math.comb(len(order), 2):,} pairs of cells the "
+            "opposite way to test accuracy."
         )
     yield sentence
 

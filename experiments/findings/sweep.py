@@ -22,7 +22,7 @@ from nnlite.training.config import Config, hidden_name
 from nnlite.training.logs import summarize
 from sweep.studies import STUDIES
 from sweep.tuning import best_rate, score
-from words import and_list, plural
+from words import and_list, plural, printable
 
 # How cells look. Okabe & Ito's palette, which colour-blind readers can tell apart too: purple,
 # orange, blue, sky blue, green and vermilion for nnlite's own activations, black and brown for the
@@ -44,12 +44,27 @@ def dashes_of(optimizer: str):
 
 # Names and order
 
+DEPTH_WIDTH = int(*STUDIES["depth"].values("hidden"))
+
+
+def dataset_of(log: dict) -> dict:
+    """Return what the log says of its data, with names that can be printed."""
+    dataset = log["dataset"]
+    names = {key: printable(dataset[key]) for key in ("name", "note")}
+    return {**dataset, **names, "classes": [printable(name) for name in dataset["classes"]]}
+
 
 def layers_text(hidden: tuple[int, ...]) -> str:
-    """'5 hidden layers', or 'hidden 256-128' if their widths differ."""
+    """'5 hidden layers' of the depth study's 128 units, '5 hidden layers of 64', 'hidden 256-128'.
+
+    Different layers have different texts, or two cells of a sweep could have the same label.
+    """
     if len(set(hidden)) > 1:
         return f"hidden {hidden_name(hidden)}"
-    return plural(len(hidden), "hidden layer") if hidden else "no hidden layers"
+    if not hidden:
+        return "no hidden layers"
+    width = "" if hidden[0] == DEPTH_WIDTH else f" of {hidden[0]}"
+    return plural(len(hidden), "hidden layer") + width
 
 
 # Setting -> what a label says of its value. Labels name settings in this order.
@@ -114,9 +129,9 @@ def place(config: Config) -> tuple:
     return (*map(rank, NAMES), config.seed)
 
 
-def without(config: Config, *keys: str) -> Config:
-    """Return the configuration with its seed and these settings blanked out: the same for peers."""
-    return replace(config, seed=0, **{key: getattr(Config(), key) for key in keys})
+def without(config: Config, *keys: str) -> tuple:
+    """Return all settings but the seed and these: the same for peers."""
+    return tuple(value for name, value in vars(config).items() if name not in ("seed", *keys))
 
 
 # Intervals
@@ -275,10 +290,10 @@ class Sweep:
             return f"How does {self.cells[0].label} learn?"
         return f"What difference {'do' if len(names) > 1 else 'does'} {and_list(names)} make?"
 
-    @property
+    @cached_property
     def dataset(self) -> dict:
         """What the logs say of the data, which all runs share."""
-        return self.logs[0]["dataset"]
+        return dataset_of(self.logs[0])
 
     @property
     def seeds(self) -> list[int]:
@@ -308,9 +323,14 @@ class Sweep:
                 return cell
         return None
 
+    def only(self, cells: Collection[Cell]) -> "Sweep":
+        """Return the sweep with these of its cells alone."""
+        wanted = set(cells)
+        return replace(self, cells=[cell for cell in self.cells if cell in wanted])
+
     def peers(self, *keys: str) -> list[list[Cell]]:
         """Return groups of cells that differ in nothing but these settings."""
-        groups: dict[Config, list[Cell]] = {}
+        groups: dict[tuple, list[Cell]] = {}
         for cell in self.cells:
             groups.setdefault(without(cell.config, *keys), []).append(cell)
         return list(groups.values())
@@ -322,9 +342,10 @@ def _config(log: dict) -> Config:
 
 def _grouped(logs: Iterable[dict], *keys: str) -> list[list[dict]]:
     """Return the logs, in order, in groups that share all but the seed and these settings."""
-    groups: dict[Config, list[dict]] = {}
-    for log in sorted(logs, key=lambda log: place(_config(log))):
-        groups.setdefault(without(_config(log), *keys), []).append(log)
+    groups: dict[tuple, list[dict]] = {}
+    configs = [(_config(log), log) for log in logs]
+    for config, log in sorted(configs, key=lambda pair: place(pair[0])):
+        groups.setdefault(without(config, *keys), []).append(log)
     return list(groups.values())
 
 

@@ -8,14 +8,16 @@ import numpy as np
 from matplotlib.markers import MarkerStyle
 from PIL import Image
 
-from figures.run import square
-from figures.style import LOSS, MAX_LOSS
-from findings.comparisons import ranked
+from figures.run import among, most_confused, square
+from figures.style import LOSS, MAX_LOSS, spread
+from findings.comparisons import best_first
 from findings.sweep import Cell, Sweep, t_interval, table
 from report.svg import Palette
 
 SHOWN_AT_FIRST = 8  # more curves than that, laid over one another, cannot be told apart
+MOST_CELLS = 60  # that can be explored, the best ones
 POINTS = 60  # of a curve
+LAYERS = 20
 WRONG_IMAGES = 12
 
 # What the page's charts can show, in the order of their buttons.
@@ -43,21 +45,24 @@ FLOWS = {  # label -> what a log has of a layer, from the untrained network to t
 
 
 def script_data(sweep: Sweep, palette: Palette) -> dict:
-    """Return all that page.js needs, as values that JSON has."""
-    kept = thinned(sweep.epochs)
-    first = best_first(sweep.cells)[:SHOWN_AT_FIRST]
+    """Return all that page.js needs, as values that JSON has: of the best cells, in their order."""
+    kept = spread(sweep.epochs, POINTS)
+    best = best_first(sweep.cells)[:MOST_CELLS]
+    first = best[:SHOWN_AT_FIRST]
+    sweep = sweep.only(best)
+    deepest = max(cell.depth for cell in sweep.cells)
+    shown_layers = [f"fc{k + 1}" for k in spread(deepest + 1, LAYERS)]
+    shown_classes = most_confused_of(sweep.cells)
     wrong = [wrong_images(cell.logs) for cell in sweep.cells]
     cells = [
         {
             "name": cell.label,
-            "color": palette.shape(cell.color),
-            "dash": svg_dashes(cell),
-            "marker": svg_marker(cell),
+            **look(cell, palette),
             "shown": cell in first,
             "seeds": len(cell.logs),
             "curves": [mean_curve(cell.curves(metric), kept, digits=5) for metric in METRICS],
-            "flows": [flow(cell, of_layer, kept) for of_layer in FLOWS.values()],
-            "confusion": confusion(cell.logs),
+            "flows": [flow(cell, of_layer, shown_layers, kept) for of_layer in FLOWS.values()],
+            "confusion": confusion(cell.logs, shown_classes),
             "wrong": [
                 (w["row"], w["label"], w["predicted"], round(w["probability"], 4), w["seeds"])
                 for w in images
@@ -67,7 +72,8 @@ def script_data(sweep: Sweep, palette: Palette) -> dict:
     ]
     return {
         "epochs": [k + 1 for k in kept],
-        "layers": layers(max(cell.depth for cell in sweep.cells)),
+        "layers": shown_layers,
+        "confused": shown_classes,
         "metrics": list(METRICS.values()),
         "measures": list(FLOWS),
         "classes": sweep.dataset["classes"],
@@ -76,13 +82,13 @@ def script_data(sweep: Sweep, palette: Palette) -> dict:
     }
 
 
-def best_first(cells: list[Cell]) -> list[Cell]:
-    """Return all cells, best mean validation accuracy first; those without any come last."""
-    best = ranked(cells, "best_val_accuracy")
-    return [*best, *(cell for cell in cells if cell not in best)]
-
-
 # How a cell's curve looks, in the words of SVG
+
+
+def look(cell: Cell, palette: Palette) -> dict[str, str]:
+    """Return the cell's colour, dashes and marker."""
+    color = palette.shape(cell.color)
+    return {"color": color, "dash": svg_dashes(cell), "marker": svg_marker(cell)}
 
 
 def svg_dashes(cell: Cell) -> str:
@@ -100,11 +106,6 @@ def svg_marker(cell: Cell) -> str:
 
 
 # Curves
-
-
-def thinned(count: int) -> list[int]:
-    """Return which of so many epochs to keep: the first, the last, and POINTS at most."""
-    return np.unique(np.linspace(0, count - 1, min(count, POINTS)).round().astype(int)).tolist()
 
 
 def rounded(values: np.ndarray, digits: int) -> list:
@@ -125,17 +126,16 @@ def mean_curve(values: np.ndarray, kept: list[int], digits: int) -> dict:
     return {"mean": rounded(mean, digits), "half": rounded(half, digits - 2)}
 
 
-def layers(hidden: int) -> list[str]:
-    """Return the names of the linear layers of a network with so many hidden layers."""
-    return [f"fc{k + 1}" for k in range(hidden + 1)]
+def flow(cell: Cell, of_layer, layers: list[str], kept: list[int]) -> dict:
+    """Return one of FLOWS: mean and half-width, [layer][epoch], the untrained network first.
 
-
-def flow(cell: Cell, of_layer, kept: list[int]) -> dict:
-    """Return one of FLOWS: mean and half-width, [layer][epoch], the untrained network first."""
+    Of these layers, those that the cell's networks have.
+    """
     epochs = [0, *(k + 1 for k in kept)]
     curves = [
         mean_curve(table(of_layer(log, layer) for log in cell.logs), epochs, digits=4)
-        for layer in layers(cell.depth)
+        for layer in layers
+        if int(layer.removeprefix("fc")) <= cell.depth + 1
     ]
     return {key: [curve[key] for curve in curves] for key in ("mean", "half")}
 
@@ -143,15 +143,23 @@ def flow(cell: Cell, of_layer, kept: list[int]) -> dict:
 # Mistakes
 
 
-def confusion(logs: list[dict]) -> list | None:
+def most_confused_of(cells: list[Cell]) -> list[int]:
+    """Return the classes that the page's confusion matrix shows: most confused in all cells."""
+    counts = [np.array(log["test_confusion"]) for cell in cells for log in cell.logs[:1]]
+    tested = [matrix for matrix in counts if matrix.ndim]
+    return most_confused(sum(tested)) if tested else []
+
+
+def confusion(logs: list[dict], classes: list[int]) -> list | None:
     """Return [true][predicted] in % of the true class's test images, mean over a cell's seeds.
 
-    None if all seeds diverged, and none was tested.
+    Of these classes; if they are not all, the last column is all others. None if all seeds
+    diverged, and none was tested.
     """
     counts = [log["test_confusion"] for log in logs if log["test_confusion"]]
     if not counts:
         return None
-    shares = np.array(counts, dtype=float)
+    shares = among(classes, np.array(counts, dtype=float))
     shares *= 100 / np.maximum(shares.sum(axis=-1, keepdims=True), 1)
     return rounded(shares.mean(axis=0), 3)
 

@@ -5,8 +5,10 @@ plain texts and numbers. The page is complete without its script; page.js adds w
 with, page.css the looks, and both become part of the file, as all images do.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,18 +21,20 @@ from figures.inside import grid_diagnostics
 from figures.run import run_figures
 from figures.study import study_figures
 from figures.style import divergence
-from findings.comparisons import A_BETTER, B_BETTER, NOT_DECIDED, differences
+from findings.comparisons import A_BETTER, B_BETTER, NOT_DECIDED, best_first, compare
 from findings.conclusions import Conclusions
 from findings.sweep import NAMES, Cell, Sweep
 from nnlite.files import write_text
 from nnlite.training.config import hidden_name
-from report.data import SHOWN_AT_FIRST, best_first, script_data
+from report.data import SHOWN_AT_FIRST, look, script_data
 from report.pictures import pictures
-from report.svg import Palette
-from words import plural
+from report.svg import Palette, legal
+from words import plural, the_first_few
 
 HERE = Path(__file__).parent
 MANY_PAIRS = 120  # with more than that, cells are compared with the best one only
+MOST_ROWS = 1000  # of a table
+MOST_VALUES = 60  # that a line lists
 
 # The columns of the tables of cells and of runs. To add one, add a measure of
 # nnlite.training.logs.summarize, with its heading and the format of its numbers.
@@ -62,14 +66,17 @@ def page(sweep: Sweep, conclusions: Conclusions) -> str:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    return environment.get_template("page.html.jinja").render(context(sweep, conclusions)).lstrip()
+    template = environment.get_template("page.html.jinja")
+    return legal(template.render(context(sweep, conclusions)).lstrip())
 
 
 def context(sweep: Sweep, conclusions: Conclusions) -> dict:
     """Return the values in the template, by the names that they have there."""
     palette = Palette()
     data = script_data(sweep, palette)
-    ranking = [sweep.cells.index(cell) for cell in best_first(sweep.cells)]
+    positions = {cell["name"]: k for k, cell in enumerate(data["cells"])}
+    ranked = best_first(sweep.cells)
+    ranking = [positions[cell.label] for cell in ranked[: len(positions)]]
     return {
         "question": sweep.question,
         "study": sweep.study,
@@ -89,11 +96,15 @@ def context(sweep: Sweep, conclusions: Conclusions) -> dict:
         "figures": pictures(figures_of(sweep), palette),
         "data": data,
         "shown_at_first": SHOWN_AT_FIRST,
+        "all_cells": len(sweep.cells),
+        "most_rows": MOST_ROWS,
+        "all_layers": 1 + max(cell.depth for cell in sweep.cells),
         "best_first": ranking,  # positions in data.cells, like `mistaken`: the best of those tested
         "mistaken": next((k for k in ranking if data["cells"][k]["confusion"]), None),
         "headings": [heading for heading, _ in COLUMNS.values()],
-        "cells": cell_rows(sweep, data),
+        "cells": cell_rows(ranked[:MOST_ROWS], palette),
         "runs": run_rows(sweep),
+        "cell_runs": len(runs_of(sweep)),
         **difference_rows(sweep),
         "setting_names": [setting_name(key) for key in configuration(sweep.cells[0])],
         "configurations": configuration_rows(sweep),
@@ -128,16 +139,16 @@ def setup(sweep: Sweep) -> dict[str, str | list[str]]:
     """Return what was run, on what."""
     runs = runs_of(sweep)
     tested = next((log for log in runs if log["test_confusion"]), runs[0])
-    listed = {key: f"{setting_name(key)}: {text}" for key, text in setting_values(sweep).items()}
+    settings = {key: f"{setting_name(key)}: {text}" for key, text in setting_values(sweep).items()}
     versions = (log["versions"].items() for log in runs)
     return {
         "dataset": sweep.dataset["name"],
         "validated": total(tested["val_confusion"][0]),
         "tested": total(tested["test_confusion"]),
-        "varies": [listed[key] for key in sweep.varies],
-        "fixed": [text for key, text in listed.items() if key not in sweep.varies],
-        "seeds": ", ".join(map(str, sweep.seeds)),
-        "tune_seeds": ", ".join(map(str, sweep.tune_seeds)),
+        "varies": [settings[key] for key in sweep.varies],
+        "fixed": [text for key, text in settings.items() if key not in sweep.varies],
+        "seeds": listed(map(str, sweep.seeds)),
+        "tune_seeds": listed(map(str, sweep.tune_seeds)),
         "steps": each(f"{log['steps_per_epoch']:,}" for log in runs),
         "device": each(log["device"] for log in runs),
         "versions": each(", ".join(f"{name} {v}" for name, v in items) for items in versions),
@@ -149,6 +160,12 @@ def setup(sweep: Sweep) -> dict[str, str | list[str]]:
 def each(texts: Iterable[str]) -> str:
     """List the different ones among texts of all runs."""
     return "; ".join(dict.fromkeys(texts))
+
+
+def listed(texts: Iterable[str]) -> str:
+    """List texts; of more than MOST_VALUES only a few, and how many more there are."""
+    texts = list(texts)
+    return ", ".join(texts) if len(texts) <= MOST_VALUES else the_first_few(texts)
 
 
 def setting_name(key: str) -> str:
@@ -168,7 +185,7 @@ def setting_values(sweep: Sweep) -> dict[str, str]:
     values["hidden"] = [hidden_name(c.hidden) for c in configs]
     if "learning_rate" not in sweep.varies:
         values["learning_rate"] = [f"{c.learning_rate:g} ({c.optimizer})" for c in configs]
-    return {key: ", ".join(map(short, dict.fromkeys(found))) for key, found in values.items()}
+    return {key: listed(map(short, dict.fromkeys(found))) for key, found in values.items()}
 
 
 def short(value: float | str) -> str:
@@ -208,23 +225,23 @@ def number(value: float | None, half: float | None = None, form: str = "") -> Nu
     return Number(text, value, "" if half is None else written(half, form.lstrip("+")))
 
 
-def cell_rows(sweep: Sweep, data: dict) -> list[dict]:
-    """Return the rows of the table of cells, best first."""
-    looks = dict(zip(sweep.cells, data["cells"]))
+def cell_rows(cells: list[Cell], palette: Palette) -> list[dict]:
+    """Return the rows of the table of cells, in this order."""
     return [
         {
             "name": cell.label,
-            "look": looks[cell],
+            "look": look(cell, palette),
             "diverged": divergence(cell),
             "seeds": number(len(cell.logs)),
             "numbers": [number(*cell.mean(key), form) for key, (_, form) in COLUMNS.items()],
         }
-        for cell in best_first(sweep.cells)
+        for cell in cells
     ]
 
 
 def run_rows(sweep: Sweep) -> list[dict]:
-    """Return the rows of the table of runs."""
+    """Return the rows of the table of runs, MOST_ROWS at most."""
+    runs = [(cell, run) for cell in sweep.cells for run in cell.summaries]
     return [
         {
             "name": cell.label,
@@ -232,24 +249,28 @@ def run_rows(sweep: Sweep) -> list[dict]:
             "seed": number(run["seed"]),
             "numbers": [number(run[key], form=form) for key, (_, form) in COLUMNS.items()],
         }
-        for cell in sweep.cells
-        for run in cell.summaries
+        for cell, run in runs[:MOST_ROWS]
     ]
 
 
 def difference_rows(sweep: Sweep) -> dict:
     """Return the rows of the table of differences, and what its caption says of them.
 
-    `pairs` is how many pairs of cells share a seed. If these are too many, there are only rows with
+    `pairs` is how many pairs of cells there are. If these are too many, there are only rows with
     the best cell, and `compared_with` is its name; otherwise that is None.
     """
-    pairs = [(a, b, found) for a, b, found in differences(sweep) if found.mean is not None]
-    count, best = len(pairs), None
+    cells, best = sweep.cells, None
+    count = math.comb(len(cells), 2)
+    pairs = combinations(cells, 2)
     if count > MANY_PAIRS:
-        best = best_first(sweep.cells)[0]
-        pairs = [pair for pair in pairs if best in pair]
+        best, *others = best_first(cells)
+        at = {cell: k for k, cell in enumerate(cells)}
+        pairs = (sorted([best, other], key=at.get) for other in others[:MOST_ROWS])
     rows = []
-    for a, b, found in pairs:
+    for a, b in pairs:
+        found = compare(a, b)
+        if found.mean is None:  # no seed in common that both finished
+            continue
         winner = {A_BETTER: a.label, B_BETTER: b.label, NOT_DECIDED: "within the noise"}
         row = {
             "a": a.label,
@@ -278,7 +299,7 @@ def configuration_rows(sweep: Sweep) -> list[dict]:
                 Number(str(value), None if isinstance(value, str) else value)
                 for value in configuration(cell).values()
             ],
-            "seeds": ", ".join(map(str, cell.seeds)),
+            "seeds": listed(map(str, cell.seeds)),
         }
-        for cell in sweep.cells
+        for cell in sweep.cells[:MOST_ROWS]
     ]

@@ -23,6 +23,14 @@ SHAPE_CONTRAST, TEXT_CONTRAST = 3.0, 4.5  # the least that WCAG 2.2 demands, lev
 ON_COLOUR = "on-colour"  # marks what lies on a coloured table, and keeps its colours
 
 
+NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+def legal(text: str) -> str:
+    """Return the text with a � for each character that neither XML nor UTF-8 has a place for."""
+    return NOT_XML.sub("�", text)
+
+
 def numbers(color: str) -> list[float]:
     """Return red, green and blue of "#rrggbb", each 0 to 1."""
     return [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
@@ -106,7 +114,7 @@ def inline_svg(figure: Figure, name: str, alternative: str, palette: Palette) ->
     file = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format")))
-    root = ElementTree.fromstring(file.getvalue())
+    root = ElementTree.fromstring(legal(file.getvalue()))
     for parent in root.iter():
         for child in list(parent):
             if child.tag.endswith(("}metadata", "}style")):  # its style would hold for all the page

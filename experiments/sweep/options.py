@@ -77,7 +77,8 @@ how to run it:
   --cluster ADDRESS      train on the Dask cluster whose scheduler is at
                          tcp://host:port or tls://host:port; local starts one
                          here, with --jobs workers
-  --restart              run everything again, even what is finished in --out
+  --restart              run everything again; what is finished in --out is kept
+                         aside, as RUN.old1 or the next number that is free
   --out DIR              for logs, figures and report (default: results)
   --plot-only            train nothing; draw all figures and write the report
                          again, from the logs in --out

@@ -2,12 +2,10 @@
 
 import contextlib
 import json
-import os
 import shutil
 import tempfile
 import threading
 from pathlib import Path
-from typing import TextIO
 
 from tqdm import tqdm
 
@@ -18,42 +16,14 @@ from sweep.locks import hold
 POLL_SECONDS = 0.2
 
 
-class Talk:
-    """A stream for print that falls silent when it cannot be written any more.
-
-    So work does not end because nobody listens. error: the OSError, if there was one. The stream
-    may be None: a program without a terminal can have none.
-    """
-
-    def __init__(self, stream: TextIO | None):
-        self.stream = stream
-        self.error: OSError | None = None
-
-    def write(self, text: str) -> int:
-        self.attempt("write", text)
-        return len(text)
-
-    def flush(self) -> None:
-        self.attempt("flush")
-
-    def attempt(self, method: str, *arguments: str) -> None:
-        if self.stream and not self.error:
-            try:
-                getattr(self.stream, method)(*arguments)
-            except OSError as error:
-                self.error = error
-                # What the stream still holds goes nowhere, or Python complains of it at its end.
-                with contextlib.suppress(OSError), open(os.devnull, "w") as nowhere:
-                    os.dup2(nowhere.fileno(), self.stream.fileno())
-
-    def __getattr__(self, name: str):
-        return getattr(self.stream, name)
-
-
 def report(training: Training, folder: Path) -> None:
-    """Tell Progress that these runs have begun, and what their latest epoch was, if any."""
+    """Tell Progress that these runs have begun, and what their latest epoch was, if any.
+
+    If that cannot be written, it is not shown.
+    """
     for log in training.logs:
-        with (folder / log["experiment_id"]).open("a") as file:
+        path = folder / log["experiment_id"]
+        with contextlib.suppress(OSError), path.open("a") as file:
             if training.epoch and len(log["epoch"]) == training.epoch:  # else diverged before
                 file.write(json.dumps(latest_epoch(log)) + "\n")
 

@@ -177,18 +177,20 @@ def load(out: Path) -> tuple[list[dict], dict]:
 
 
 def comparable(logs: list[dict]) -> list[dict]:
-    """Return the logs that share data and number of epochs with the largest group of them.
+    """Return the logs that share data, epochs and nnlite's code with the largest group of them.
 
-    A directory may hold runs of several sweeps; digits must not be compared with fashion.
+    A directory may hold runs of several sweeps; digits must not be compared with fashion, nor a
+    formula with what it was before somebody mended it.
     """
 
     def setting(log: dict) -> tuple:
-        return log["dataset"]["checksum"], log["dataset"]["name"], log["config"]["epochs"]
+        code = log["versions"].get("code")
+        return log["dataset"]["checksum"], log["dataset"]["name"], log["config"]["epochs"], code
 
     groups = Counter(map(setting, logs)).most_common()
-    for (_, name, epochs), count in groups[1:]:
+    for (_, name, epochs, _), count in groups[1:]:
         length = plural(epochs, "epoch")
-        print(f"left out, as most have other data or epochs: {count} of {name}, {length}")
+        print(f"left out, as most have other data, epochs or code: {count} of {name}, {length}")
     return [log for log in logs if setting(log) == groups[0][0]]
 
 

@@ -15,7 +15,7 @@ from sweep import results
 from sweep.cluster import run_on_cluster
 from sweep.memory import free_memory, least_memory
 from sweep.results import Outcome
-from sweep.workers import checkpoint_path, run_all, stack_size, stacks
+from sweep.workers import checkpoint_path, clear_up, run_all, stack_size, stacks
 from words import plural
 
 
@@ -40,14 +40,14 @@ def train_runs(
     jobs = max(1, min(len(todo), jobs))
     where = f"in {jobs} process{'es' if jobs > 1 else ''}"
     if client:
-        where = f"on {client.scheduler.address} (workers so far: {len(client.nthreads())})"
+        where = f"on {client.address} (workers so far: {len(client.threads)})"
     announce(configs, data, device.description, where, out)
     if logs:
         print(f"{len(logs)} of {len(configs)} are finished already (--restart runs them again)")
 
     missing: dict[str, str] = {}
     if client:
-        ending = run_on_cluster(todo, data, device.name, client, missing)
+        ending = run_on_cluster(todo, data, client, missing)
     else:
         ending = run_all(todo, data, device.name, jobs, options, missing)
     wanted = {config.run_id: new_log(config, data, device, 1) for config in configs}
@@ -71,6 +71,9 @@ def train_runs(
         )
         if logs:
             print("drawing what there is (press Ctrl-C again to skip that)", flush=True)
+    finally:
+        for stack in todo:
+            clear_up(stack, out)
     for log in logs.values():  # in case somebody has removed it meanwhile
         if not (out / log["experiment_id"] / results.LOG).exists():
             results.save_run(log, out)
@@ -137,6 +140,7 @@ def announce(configs: list[Config], data: Dataset, device: str, where: str, out:
     lines = {
         "Dataset": f"{data.name} ({len(data.x_train):,} images to train and validate on, "
         f"{len(data.x_test):,} to test on; from {data.source})",
+        "Pixels": data.pixels,
         "Network": f"{each('hidden', network)}; initial weights: {each('init')}",
         "Activations": each("activation"),
         "Optimizers": "; ".join(f"{name} at {', '.join(r)}" for name, r in rates.items()),

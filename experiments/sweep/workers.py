@@ -13,17 +13,19 @@ from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
+from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from threadpoolctl import threadpool_limits
 
 from nnlite import Config, Dataset, select_device
 from nnlite.backend import Device
+from nnlite.files import LEFTOVERS
 from nnlite.training import Training
 from nnlite.training.logs import difference, new_log
 from nnlite.training.loop import EVALUATION_ROWS
 from sweep import results
 from sweep.environment import settle
-from sweep.locks import alone
+from sweep.locks import alone, hold
 from sweep.memory import count_parameters
 from sweep.progress import Progress, report
 from sweep.results import CHECKPOINT
@@ -42,6 +44,11 @@ def processes(jobs: int, **settings) -> Parallel:
     Nothing is handed over in memory-mapped files, whose folder joblib names in ASCII only: with
     max_nbytes None it makes none, so that any will do.
     """
+    if jobs > 1 and os.name == "posix":
+        # loky's helper, which clears up after workers, is to outlive a terminal that is closed.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+        resource_tracker.ensure_running()  # it inherits what is blocked
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     obedience = {"initializer": obey, "initargs": (os.getpid(),)}
     return Parallel(jobs, max_nbytes=None, temp_folder=os.sep, **obedience, **settings)
 
@@ -71,7 +78,10 @@ class Shared:
         self.pickled = pickle.dumps(value, protocol=5, buffer_callback=arrays.append)
         self.paths = [folder / f"array{k}" for k in range(len(arrays))]
         for path, array in zip(self.paths, arrays):
-            path.write_bytes(array.raw())
+            try:
+                path.write_bytes(array.raw())
+            except OSError as error:  # it names no file if there is no space
+                raise OSError(error.errno, error.strerror, str(path)) from None
 
     def get(self):
         arrays = [np.memmap(path, mode="r") for path in self.paths]
@@ -110,6 +120,16 @@ def stack_size(device: Device, config: Config, data: Dataset) -> int:
 def checkpoint_path(stack: list[Config], out: Path) -> Path:
     """Return where a stack keeps its checkpoint: in the folder of its first run."""
     return out / stack[0].run_id / CHECKPOINT
+
+
+def clear_up(stack: list[Config], out: Path) -> None:
+    """Delete what a worker that was killed left in its run's folder, if nobody trains there now."""
+    lock = out / stack[0].run_id / "lock"
+    with contextlib.suppress(OSError):
+        if lock.exists() and (file := hold(lock)):
+            for left in (*lock.parent.glob(LEFTOVERS), lock):
+                left.unlink()
+            file.close()
 
 
 def run_stack(

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from numbers import Real
 
@@ -37,13 +37,16 @@ class Config:
         lookup("initialization", self.init, INITIALIZERS)
         optimizer = lookup("optimizer", self.optimizer, OPTIMIZERS)
         rate = optimizer.default_learning_rate if self.learning_rate is None else self.learning_rate
-        if not isinstance(rate, Real) or not (math.isfinite(rate) and rate > 0):
+        if not isinstance(rate, Real) or isinstance(rate, bool) or not 0 < rate < math.inf:
             raise ValueError(f"learning_rate is {rate!r}: it must be a number above 0")
         for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
             if not is_count(value):
                 raise ValueError(f"{name} is {value!r}: it must be an integer above 0")
-        if not (isinstance(self.hidden, Iterable) and all(map(is_count, self.hidden))):
-            raise ValueError(f"hidden is {self.hidden!r}: give a list of integers above 0")
+        hidden = self.hidden
+        if isinstance(hidden, Iterable) and not isinstance(hidden, (Set, Mapping)):
+            hidden = tuple(hidden)  # before the check: an iterator can be read only once
+        if not isinstance(hidden, tuple) or not all(map(is_count, hidden)):
+            raise ValueError(f"hidden is {hidden!r}: give a list of integers above 0")
         streams(self.seed)  # raises ValueError for a bad seed
         # JSON knows Python's own numbers only, so NumPy's are converted. The dataclass is frozen;
         # this is how it sets its own fields.
@@ -52,7 +55,7 @@ class Config:
         set_field("seed", int(self.seed))
         set_field("epochs", int(self.epochs))
         set_field("batch_size", int(self.batch_size))
-        set_field("hidden", tuple(map(int, self.hidden)))
+        set_field("hidden", tuple(map(int, hidden)))
 
     @property
     def run_id(self) -> str:

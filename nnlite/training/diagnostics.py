@@ -1,7 +1,8 @@
 """What the lab watches while a network trains, computed from the arrays that a network offers.
 
 Unless it says otherwise, a function returns a number for one network and an array (K,) for a stack.
-On a GPU these stay there, so that all can be copied to the host together.
+On a GPU these stay there, so that all can be copied to the host together. np.errstate: a number so
+small that it becomes 0 is no error, whatever np.seterr says.
 """
 
 import base64
@@ -13,7 +14,8 @@ from ..network import MLP
 
 __all__ = [
     "BINS", "MOST_WRONG", "SATURATION_MARGIN", "confusion_matrix", "gradient_statistics",
-    "histogram", "histograms", "most_wrong", "norm", "probe_statistics", "update_ratios", "weights",
+    "histogram", "histograms", "most_wrong", "norm", "probe_statistics", "recorded",
+    "update_ratios", "weights",
 ]  # fmt: skip
 
 BINS = 40  # of a histogram
@@ -30,6 +32,7 @@ def norm(x: Array, axes: int | tuple[int, ...]) -> Array:
     return xp.sqrt(xp.sum(xp.square(x, dtype="float64"), axis=axes))
 
 
+@np.errstate(under="ignore")
 def gradient_statistics(model: MLP) -> dict[str, dict[str, Array]]:
     """Summarize the gradient g of each parameter, {"fc1.weight": {"mean_abs": ..., ...}, ...}.
 
@@ -59,6 +62,7 @@ def weights(model: MLP) -> dict[str, Array]:
     return {n.removesuffix(".weight"): p.copy() for n, p in parameters if n.endswith(".weight")}
 
 
+@np.errstate(under="ignore")
 def update_ratios(before: dict[str, Array], after: dict[str, Array]) -> dict[str, Array]:
     """Return how far a step moved each layer's weight: |after - before| / |before|.
 
@@ -71,6 +75,15 @@ def update_ratios(before: dict[str, Array], after: dict[str, Array]) -> dict[str
     return {name: norm(after[name] - w, axes) / norm(w, axes) for name, w in before.items()}
 
 
+def recorded(model: MLP) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return the outputs and output gradients of a network that has been run back and forth."""
+    outputs, gradients = model.outputs(), model.output_gradients()
+    if not gradients:
+        raise ValueError("there is nothing to measure yet: call forward and backward first")
+    return outputs, gradients
+
+
+@np.errstate(under="ignore")
 def probe_statistics(model: MLP) -> dict[str, dict[str, Array]]:
     """Look at each layer during the latest `forward` and `backward`: {"fc1": {...}, "act1": ...}.
 
@@ -84,7 +97,7 @@ def probe_statistics(model: MLP) -> dict[str, dict[str, Array]]:
     same ones. A saturated unit passes hardly any gradient on (Glorot & Bengio 2010).
     """
     statistics = {}
-    outputs, gradients = model.outputs(), model.output_gradients()
+    outputs, gradients = recorded(model)
     for name, layer in model.layers.items():
         xp = array_module(outputs[name])
         statistics[name] = {"gradient_norm": norm(gradients[name], (-2, -1))}
@@ -111,7 +124,7 @@ def histograms(model: MLP) -> list[dict[str, dict]]:
     """
     stacked = model.theta.ndim > 1
     found: list[dict] = [{} for _ in range(len(model.theta) if stacked else 1)]
-    outputs, gradients = model.outputs(), model.output_gradients()
+    outputs, gradients = recorded(model)
     for name in model.layers:
         values = to_host(outputs[name] if name.startswith("act") else gradients[name])
         for counted, own in zip(found, values if stacked else [values]):

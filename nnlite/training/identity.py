@@ -30,14 +30,14 @@ from ..network import INITIALIZERS
 from ..optimizers import OPTIMIZERS
 from ..schedulers import SCHEDULERS
 
-# A training runs through all modules but these. datasets, fashion: the identity has a checksum of
+# A training runs through all modules but these. datasets, fashion, own_data: a checksum stands for
 # the data. files: arrays come back from it as they were. saving, gradcheck: used elsewhere only.
-NOT_IN_A_TRAINING = {"datasets", "fashion", "files", "saving", "gradcheck"}
+NOT_IN_A_TRAINING = {"datasets", "fashion", "own_data", "files", "saving", "gradcheck"}
 
 
 def identity(log: dict) -> dict:
     """Return what decides the outcome of a run: runs with equal identities give equal numbers."""
-    dataset = {key: log["dataset"][key] for key in ("name", "checksum")}
+    dataset = {key: log["dataset"][key] for key in ("name", "checksum", "classes")}
     versions = {"nnlite": log["versions"]["nnlite"], "code": log["versions"].get("code")}
     return {"config": log["config"], "dataset": dataset, **versions}
 

@@ -7,8 +7,8 @@ diverged is None. Accuracies and shares are in percent, losses in nats (natural 
     experiment_id     name of the run, see Config.run_id
     config            its Config: activation, optimizer, learning_rate, scheduler, seed, epochs,
                       batch_size, init, hidden
-    dataset           name, checksum (MD5), source, the names of the classes, and a note, which is
-                      "" unless this is not the data that was wanted
+    dataset           name, checksum (MD5), source, the names of the classes, what was done to the
+                      pixels, and a note, which is "" unless something is wrong or doubtful
     device            what computed it
     versions          of nnlite, its code (a hash, see identity.code_hash), python, numpy, and of
                       what decides the rounding: on the CPU blas and simd, which kernels NumPy's
@@ -56,7 +56,7 @@ from .identity import code_hash, difference, identity, versions
 
 __all__ = [
     "append", "append_epoch", "checksum", "code_hash", "difference", "identity", "leaves", "like",
-    "nested_map", "new_log", "seal", "summarize", "to_host_together", "verify",
+    "nested_map", "new_log", "seal", "summarize", "to_host_together", "verify", "versions",
 ]  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def new_log(config: Config, data: Dataset, device: Device, stack: int) -> dict:
     return {
         "experiment_id": config.run_id,
         "config": {**asdict(config), "hidden": list(config.hidden)},
-        "dataset": {**dataset, "note": data.note},
+        "dataset": {**dataset, "pixels": data.pixels, "note": data.note},
         "device": device.description,
         "versions": versions(device),
         "stack": stack,

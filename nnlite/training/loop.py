@@ -1,7 +1,7 @@
 """The training loop, and around it one run of the lab: train, measure, record.
 
 Read from top to bottom. `train_epoch` is the training loop, `evaluate` says how good a network is,
-and a `Training` repeats both, epoch by epoch, and writes everything down that can be observed.
+and a `Training` repeats both, epoch by epoch, and keeps everything that can be observed in a log.
 
 Several configurations that differ only in seed and learning rate can train side by side as one
 stack (see MLP), each with its own log. Then arrays have one more axis in front, `...`.
@@ -12,13 +12,14 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 
 from ..backend import Array, Device, array_module, select_device, to_host, use
 from ..datasets import Dataset
 from ..losses import SoftmaxCrossEntropy
-from ..network import MLP
+from ..network import MLP, is_count
 from ..optimizers import OPTIMIZERS, Optimizer
 from ..schedulers import SCHEDULERS
 from ..seeding import streams
@@ -53,6 +54,8 @@ def train_epoch(
 
     order is (..., N): row numbers of images and labels. The last batch may be shorter.
     """
+    if not is_count(batch_size):
+        raise ValueError(f"batch_size is {batch_size!r}: it must be an integer above 0")
     N = order.shape[-1]
     steps = math.ceil(N / batch_size)
     losses = array_module(images).empty((*order.shape[:-1], steps), dtype=model.dtype)
@@ -70,11 +73,11 @@ def evaluate(
 ) -> tuple[dict[str, Array], Array]:
     """Measure the network on the given rows, (..., N): mean loss, accuracy in percent, confusion.
 
-    Returns these by name, and the logits (..., N, C).
+    Returns these by name, and the logits (..., N, C). Raises ValueError if there are no rows.
     """
     N, C = rows.shape[-1], model.sizes[-1]
     logits = []
-    for start in range(0, N, EVALUATION_ROWS):
+    for start in range(0, max(N, 1), EVALUATION_ROWS):
         part = rows[..., start : start + EVALUATION_ROWS]
         logits.append(model.forward(scaled(images.take(part, axis=0), model.dtype)))
     logits = array_module(images).concatenate(logits, axis=-2)
@@ -88,7 +91,10 @@ def evaluate(
 
 
 def scaled(images: Array, dtype: np.dtype) -> Array:
-    """Return uint8 pixels 0..255 as numbers from -1 to 1."""
+    """Return uint8 pixels 0..255 as numbers from -1 to 1. Raises ValueError for another dtype."""
+    array_module(images)  # raises for a list
+    if images.dtype != np.uint8:
+        raise ValueError(f"images have dtype {images.dtype}: give pixels 0 to 255 as uint8")
     x = images.astype(dtype)
     x *= 2 / 255
     x -= 1
@@ -106,13 +112,21 @@ class Training:
     """
 
     def __init__(self, configs: Sequence[Config], data: Dataset, device: Device):
-        if not configs or len(data.x_train) < 2:
-            raise ValueError("training needs a configuration, and at least two images")
+        configs = [configs] if isinstance(configs, Config) else list(configs or ())
+        if not configs or not all(isinstance(c, Config) for c in configs):
+            raise ValueError("training needs a configuration: give a list of one Config or more")
+        if not (isinstance(data, Dataset) and isinstance(device, Device)):
+            given = f"a {type(data).__name__} and a {type(device).__name__}"
+            raise ValueError(
+                f"training got {given}: give a Dataset, and what select_device returns"
+            )
+        if len(data.x_train) < 2:
+            raise ValueError("training needs at least two images")
         config = configs[0]
         if any(replace(config, seed=c.seed, learning_rate=c.learning_rate) != c for c in configs):
             raise ValueError("runs of a stack may differ in seed and learning rate only")
         self.config, self.runs, self.data = config, len(configs), data
-        self.device, self.xp = device, device.xp
+        self.device = device
 
         # The same seed gives the same split, weights, batches and probe images in every run.
         self.random = [streams(c.seed) for c in configs]
@@ -137,28 +151,31 @@ class Training:
         self.epoch = 0  # how many are finished
 
     @property
+    def xp(self) -> ModuleType:
+        return self.device.xp
+
+    @property
     def done(self) -> bool:
         return self.epoch == self.config.epochs or all(log["diverged"] for log in self.logs)
 
+    @np.errstate(all="ignore")  # a network that diverges overflows; its losses show it
     def run_epoch(self) -> None:
         """Train for one epoch, measure what it has done, and record it all in the logs."""
         if self.epoch == 0:
             self.look_at_start()
         started = time.perf_counter()
-        use(self.device)
-        # Diverging networks overflow. The losses show it, so NumPy need not warn as well.
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            losses, update_ratio = self.train()
-            measured, counted = self.measure()
-            self.record(losses, measured | {"update_ratio": update_ratio}, counted, started)
+        use(self.device)  # another device may have been selected since
+        losses, update_ratio = self.train()
+        measured, counted = self.measure()
+        self.record(losses, measured | {"update_ratio": update_ratio}, counted, started)
         self.epoch += 1
 
     def train(self) -> tuple[Array, dict[str, Array]]:
         """Train for an epoch; return each batch's loss, and how far the last step moved weights."""
-        rates = self.learning_rates()
+        rates = self.learning_rates()  # one for each run
         self.optimizer.learning_rate = rates if self.runs > 1 else rates[0]
         order = self.on_device(
-            [run["batches"].permutation(n) for run, n in zip(self.random, self.train_rows)]
+            [run["batches"].permutation(rows) for run, rows in zip(self.random, self.train_rows)]
         )
         # The last batch is trained on apart from the others, because update_ratios compares the
         # weights before and after one step.
@@ -190,7 +207,7 @@ class Training:
         # epoch's last batch would not do: it may be shorter, and its step has changed the weights.
         self.backpropagate(self.fresh_batch())
         measured["gradient_stats"] = gradient_statistics(self.model)
-        return measured, [dict.fromkeys(names, of_run) for of_run in counted]
+        return measured, [dict.fromkeys(names, of_run) for of_run in counted]  # {"first": {...}}
 
     def record(self, losses: Array, measured: dict, counted: list[dict], started: float) -> None:
         """Add the epoch, which `started` at that time, to the log of each run still going."""
@@ -212,12 +229,12 @@ class Training:
         for log, initial in zip(self.logs, to_host_together(measured, self.runs)):
             log["initial"] = initial
 
+    @np.errstate(all="ignore")
     def finish(self) -> list[dict]:
         """Measure the network on the test set, for the only time; seal and return the logs."""
         images, labels = self.xp.asarray(self.data.x_test), self.xp.asarray(self.data.y_test)
         rows = self.xp.arange(len(images))
-        with np.errstate(over="ignore", invalid="ignore"):
-            test, logits = evaluate(self.model, self.loss, images, labels, rows)
+        test, logits = evaluate(self.model, self.loss, images, labels, rows)
         logits = to_host(logits).reshape(self.runs, len(rows), -1)
         for k, measured in enumerate(to_host_together(test, self.runs)):
             log = self.logs[k]
@@ -256,8 +273,8 @@ class Training:
         """Draw the rows of a training batch, from each seed's own stream."""
         size = min(self.config.batch_size, len(self.train_rows[0]))
         draws = [
-            run["probe"].choice(n, size, replace=False)
-            for run, n in zip(self.random, self.train_rows)
+            run["probe"].choice(rows, size, replace=False)
+            for run, rows in zip(self.random, self.train_rows)
         ]
         return self.on_device(draws)
 
@@ -276,6 +293,8 @@ def train(
 
     After each epoch `on_epoch(epoch, logs)` is called; epoch counts from 1. See Training.
     """
+    if not (on_epoch is None or callable(on_epoch)):
+        raise ValueError(f"on_epoch is {on_epoch!r}: give a function of epoch and logs")
     training = Training(configs, data, device or select_device("cpu"))
     while not training.done:
         training.run_epoch()

@@ -7,8 +7,8 @@ import pytest
 from matplotlib.collections import PolyCollection
 from scipy import stats
 
-from builders import make_grid, make_log
-from figures import grid, run
+from builders import LONG_NAMES, make_grid, make_log
+from figures import grid, run, style
 from figures.style import save
 from findings.sweep import Sweep
 from nnlite import ACTIVATIONS, OPTIMIZERS
@@ -320,6 +320,11 @@ CASES = {
         for rate, seed in product([0.001, 0.01, 0.1, 10.0], [1, 2])
     ],
     "nothing but divergence": [make_log(optimizer="sgd", diverged=1)],
+    "sixty layers": [
+        make_log(a, "sgd_momentum", hidden=hidden, dataset=LONG_NAMES)
+        for a in ("leaky_relu", "tanh")
+        for hidden in [(8,) * 60, tuple(range(100, 160))]
+    ],
     "deep": make_grid(["elu"], ["sgd"], hidden=(8,) * 8),
 }
 
@@ -380,10 +385,21 @@ def test_the_legend_of_layers_is_that_of_the_deepest_network():
     assert len(colors[1]) == 6 and colors[2] == colors[1][:2]
 
 
-def test_of_too_many_cells_there_are_no_curves():
-    for n in (30, 31):
-        logs = [make_log(learning_rate=0.001 * k, epochs=1) for k in range(1, n + 1)]
-        assert (len(grid.grid_figures(Sweep.of(logs))) == 1) == (n > 30)
+@pytest.mark.parametrize("cells", [28, 50, 500])
+def test_of_too_many_cells_the_best_are_shown_and_it_is_said(cells):
+    rates = range(1, cells + 1)  # the higher, the better
+    logs = [make_log(learning_rate=float(k), level=(cells + 1 - k) / cells) for k in rates]
+    drawn = grid.grid_figures(Sweep.of(logs))
+    shown = {"loss_curves": 30, "accuracy_curves": 30, "comparison_grid": 28, "gradient_flow": 14}
+    for name, most in shown.items():
+        assert max(drawn[name].get_size_inches()) * style.DPI <= style.MOST_PIXELS
+        what = "columns" if name in ("comparison_grid", "gradient_flow") else "cells"
+        said = f"the best {most} of {cells} {what}"
+        assert (said in texts(drawn[name])) == (cells > most), name
+        if most <= cells:
+            assert f"lr {cells}" in texts(drawn[name])
+            assert f"lr {cells - most + 1}" in texts(drawn[name])
+            assert f"lr {cells - most}\n" not in texts(drawn[name]) + "\n"
 
 
 def test_the_curves_show_the_logged_numbers():

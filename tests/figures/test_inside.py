@@ -79,14 +79,24 @@ def test_what_does_not_occur_has_no_panel():
 
 
 @pytest.mark.parametrize(("cells", "names"), [
-    (1, {"update_ratio", "units"}), (15, {"update_ratio", "units"}), (16, {"units"}), (41, set()),
+    (1, set()), (15, set()), (16, {"update_ratio"}), (41, {"update_ratio", "units"}),
 ])  # fmt: skip
-def test_only_what_can_be_read_is_drawn(cells, names):
+def test_of_too_many_cells_the_best_are_drawn_and_it_is_said(cells, names):
     logs = [make_log(learning_rate=0.001 * (k + 1)) for k in range(cells)]
     drawn = grid_diagnostics(logs)
-    assert set(drawn) == names
-    for figure in drawn.values():
+    assert set(drawn) == {"update_ratio", "units"}
+    for name, figure in drawn.items():
         assert max(figure.get_size_inches()) < 21
+        assert ("the best" in texts(figure)) == (name in names)
+        rows = figure.axes[0].get_yticks() if name == "units" else figure.axes
+        assert min(cells, 16) - 1 <= len(rows) <= 40
+
+
+def test_of_many_layers_some_are_drawn_and_it_is_said():
+    for figure in grid_diagnostics([make_log(hidden=(8,) * n) for n in (60, 2)]).values():
+        assert "16 of 61 layers" in texts(figure)
+        assert [len(ax.lines) for ax in figure.axes] in ([1 + 1, 16 + 1], [15] * 2, [15, 16])
+        assert figure.get_figheight() < 7
 
 
 def test_the_order_of_the_logs_does_not_matter():

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import StepPatch
 from scipy import stats
 
-from builders import CLASSES, make_histogram, make_image, make_log
+from builders import CLASSES, LONG_NAMES, make_histogram, make_image, make_log, many_classes
 from figures import run
 from figures.inside import grid_diagnostics
 from figures.run import run_figures
@@ -297,6 +297,26 @@ def test_only_errors_are_coloured():
     assert 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.4
 
 
+@pytest.mark.parametrize("classes", [21, 1000])
+def test_of_many_classes_the_most_confused_are_shown(classes):
+    log = many_classes(classes)
+    log["test_confusion"][18][3], log["test_confusion"][4][20] = 30, 40
+    (ax,) = run.confusion(log).axes
+    names = [label.get_text() for label in ax.get_xticklabels()]
+    assert len(names) == 21 and len(ax.get_yticks()) == 20
+    numbers = [name[-9:].split("_")[0] for name in names[:-1]]
+    assert names[-1] == "other classes" and all(len(name) <= 24 for name in names)
+    assert f"the 20 most confused of {classes:,} classes" in texts(ax.figure)
+    counts = np.array(log["test_confusion"])
+    shown = run.most_confused(counts)
+    assert {3, 4, 18, 20} <= set(shown) and len(numbers) == 20
+    written = {(int(t.get_position()[1]), int(t.get_position()[0])): t.get_text() for t in ax.texts}
+    row, share = shown.index(4), 100 * counts[4] / counts[4].sum()
+    assert float(written[row, shown.index(20)]) == pytest.approx(share[20], abs=0.5)
+    others = np.delete(share, shown).sum()
+    assert float(written.get((row, 20), 0)) == pytest.approx(others, abs=0.5)
+
+
 @pytest.mark.parametrize("number", [1, 5, 16])
 def test_the_most_wrong_images(number):
     log = make_log()
@@ -406,6 +426,10 @@ CASES = {
     "long names": make_log(
         "leaky_relu", "sgd_momentum", 0.00015, "exponential", 123456, hidden=(128, 64, 32)
     ),
+    "sixty hidden layers": make_log("tanh", hidden=(8,) * 60, epochs=1000),
+    "sixty different layers": make_log(hidden=tuple(range(100, 160)), dataset=LONG_NAMES),
+    "names of forty characters": make_log("sigmoid", dataset=LONG_NAMES),
+    "many classes": many_classes(300),
     "one epoch": make_log("elu", epochs=1),
     "diverged": make_log("gelu", "sgd", diverged=1),
 }
@@ -415,6 +439,18 @@ CASES = {
 def test_legends_cover_nothing_and_nothing_is_cut_off(case):
     for name, figure in run_figures(CASES[case]).items():
         check_layout(figure, name)
+        assert max(figure.get_size_inches()) < 16, name
+
+
+def test_of_many_layers_some_are_drawn_and_it_is_said():
+    for name, figure in run_figures(make_log("tanh", hidden=(8,) * 60)).items():
+        if name not in ("loss_accuracy", "confusion", "most_wrong"):
+            of = 60 if name in ("saturation", "histogram_activations") else 61
+            assert f"16 of {of} layers" in texts(figure), name
+    left, right = run.gradient_flow(make_log(hidden=(8,) * 60)).axes
+    labels = [line.get_label() for line in left.lines]
+    assert len(labels) == len(right.lines) == 16 and (labels[0], labels[-1]) == ("fc1", "fc61")
+    assert "of" not in texts(run.signal(make_log(hidden=(8,) * 15)).legends[0])
 
 
 def odd_logs():

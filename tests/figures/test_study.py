@@ -11,8 +11,10 @@ from matplotlib.text import Text
 
 from builders import SEEDS, cell, fake, tuned_logs
 from figures import study as drawn
+from figures import style
 from findings.sweep import Sweep, color_of, dashes_of
 from nnlite import ACTIVATIONS, OPTIMIZERS, SCHEDULERS
+from seen import check_layout
 from sweep.tuning import first_rates
 
 
@@ -259,6 +261,29 @@ def test_accuracy_by_depth_is_the_mean_over_seeds():
 
 
 # Batch size
+
+
+def test_of_many_batch_sizes_some_are_drawn_and_it_is_said():
+    figure = study_figures("batch-size", [fake(batch_size=n) for n in range(1, 51)])["batch_sizes"]
+    assert len(figure.axes[1].lines) == 16
+    assert figure.legends[0].get_title().get_text() == "batch size\n(16 of 50)"
+    assert all(len(ax.get_xticks()) <= 8 for ax in figure.axes)
+    check_layout(figure, "batch_sizes")
+
+
+def test_of_many_tuned_combinations_the_best_are_drawn_and_it_is_said():
+    logs = []
+    for size in range(1, 61):
+        for log in tuned_logs("adam", 0.001, test=30 + size) + tuned_logs("adam", 0.001, "tanh"):
+            log["val_accuracy"] = [v + size / 10 for v in log["val_accuracy"]]
+            log["config"]["batch_size"] = size
+            logs.append(log)
+    figure = study_figures("learning-rate", logs, (1, 2))["tuned"]
+    assert any("the best 20 of 60 combinations" in text for text in texts(figure))
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == [
+        f"batch {size}" for size in range(41, 61)
+    ]
+    assert max(figure.get_size_inches()) * figure.dpi <= style.MOST_PIXELS
 
 
 def test_batch_sizes_over_steps_and_seconds():

@@ -115,7 +115,7 @@ def test_every_figure_says_when_the_data_are_the_digits():
     ],
 )
 def test_the_data_are_named(name, note, said, color):
-    log = make_log(dataset={"name": name, "note": note})
+    log = make_log(dataset={"name": name, "note": note, "classes": []})
     figure = curves(Sweep.of([log]), "train_loss")
     assert {(t.get_text(), t.get_color()) for t in figure.texts} >= {(said, color)}
 

@@ -106,13 +106,20 @@ def test_axes_are_compared_with_all_else_equal():
     assert "Best optimizer, all else equal: sigmoid: adam beats sgd by 1.00 ± 0.00" in text
 
 
+def test_a_ranking_of_many_cells_names_the_first_and_the_last():
+    logs = [fake(learning_rate=float(k), test=k / 10) for k in range(1, 501)]
+    text = found(None, logs)
+    assert "from best to worst: lr 500 (50.00 %)" in text and "... (488 others) ..." in text
+    assert text.count("lr 1 (0.10 %)") == 1 and len(text) < 1500
+
+
 def test_a_plural_has_a_plural_verb():
     logs = cell(HIGH, hidden=[9, 9]) + cell(LOW, hidden=[9])
     logs += cell(HIGH, hidden=[9, 9], init="he") + cell(LOW, hidden=[9], init="he")
     text = found(None, logs)
-    assert "Best depth, all else equal: uniform: 2 hidden layers beat 1 hidden layer by" in text
+    assert "all else equal: uniform: 2 hidden layers of 9 beat 1 hidden layer of 9 by" in text
     one_seed = [log for log in logs if log["config"]["seed"] == 42]
-    assert "2 hidden layers are 10.00 percentage points ahead of 1" in found(None, one_seed)
+    assert "2 hidden layers of 9 are 10.00 percentage points ahead of 1" in found(None, one_seed)
 
 
 def wobble(seed, name):

@@ -30,7 +30,10 @@ from sweep.studies import STUDIES
         ({"learning_rate": 0.01}, {"learning_rate": 1.0}, ["lr 0.01", "lr 1"]),
         ({"scheduler": "none"}, {"scheduler": "cosine"}, ["no schedule", "cosine"]),
         ({"batch_size": 8}, {"batch_size": 1}, ["batch 1", "batch 8"]),
-        ({"hidden": [9]}, {"hidden": [9, 9, 9]}, ["1 hidden layer", "3 hidden layers"]),
+        ({"hidden": [128]}, {"hidden": [128] * 3}, ["1 hidden layer", "3 hidden layers"]),
+        ({"hidden": [9]}, {"hidden": [9] * 3}, ["1 hidden layer of 9", "3 hidden layers of 9"]),
+        ({"hidden": [64]}, {"hidden": [128]}, ["1 hidden layer of 64", "1 hidden layer"]),
+        ({"hidden": [9, 9]}, {"hidden": [8, 8]}, ["2 hidden layers of 8", "2 hidden layers of 9"]),
         ({"hidden": []}, {"hidden": [9, 8]}, ["no hidden layers", "hidden 9-8"]),
         (
             {"activation": "sigmoid", "hidden": [9] * 5, "init": "xavier"},
@@ -75,12 +78,20 @@ def test_seeds_of_the_tuning_are_in_no_cell():
     assert len(Sweep.of(logs).cells) == 2 and len(Sweep.of(logs, tune_seeds=[1]).logs) == 2
 
 
+def test_no_two_networks_share_a_label():
+    layers = [[], [64], [128], [64, 64], [128, 128], [64, 128], [128, 64], [64, 64, 64]]
+    sweep = Sweep.of([fake(hidden=hidden) for hidden in layers])
+    assert len({cell.label for cell in sweep.cells}) == len(set(sweep.columns)) == len(layers)
+    grid = Sweep.of([fake(a, hidden=[n]) for a in ("relu", "tanh") for n in (8, 9)])
+    assert all(grid.at(cell.config.activation, cell.column) is cell for cell in grid.cells)
+
+
 def test_a_label_names_settings_in_one_order_whatever_it_is_asked():
     config = Config("tanh", "sgd", scheduler="step", batch_size=8, hidden=(9, 9), init="he")
     text = label(
         config, ["init", "hidden", "batch_size", "scheduler", "learning_rate", "optimizer"]
     )
-    assert text == "sgd, lr 0.01, step, batch 8, 2 hidden layers, he"
+    assert text == "sgd, lr 0.01, step, batch 8, 2 hidden layers of 9, he"
     assert label(config, ["epochs"]) == "30 epochs" and label(config, []) == ""
 
 

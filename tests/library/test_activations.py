@@ -143,3 +143,23 @@ def test_printed_it_is_its_name(name):
     text = str(ACTIVATIONS[name]())
     assert text == ("LeakyReLU(slope=0.1)" if name == "leaky_relu" else f"{text[:-2]}()")
     assert text.partition("(")[0] == ACTIVATIONS[name].__name__
+
+
+@every_activation
+@pytest.mark.parametrize(
+    "z, words",
+    [
+        (-2.0, "a float is not an array"),
+        ([-2.0], "a list is not an array"),
+        ("text", "a str is not an array"),
+        (None, "a NoneType is not an array"),
+        (np.array([1, 2]), "an array of int64: convert it"),
+        (np.array([1, 2], "uint8"), "an array of uint8: convert it"),  # -z would be 255, 254
+        (np.array([True]), "an array of bool: convert it"),
+        (np.array([None]), "an array of object: convert it"),
+    ],
+    ids=str,
+)
+def test_what_is_no_array_of_floats_is_refused(name, z, words):
+    with pytest.raises(ValueError, match=words):
+        ACTIVATIONS[name]().forward(z)

@@ -132,3 +132,27 @@ def test_layer_asks_for_both_methods():
 def test_printed_it_shows_its_widths(lead):
     linear = random_linear(np.random.default_rng(6), lead)
     assert str(linear) == repr(linear) == "Linear(4 -> 3)"
+
+
+@pytest.mark.parametrize(
+    "weight, bias",
+    [((6, 3), (6,)), ((6, 3), (3, 1)), ((6, 3), (1, 3)), ((3,), (3,)), ((2, 6, 3), (3,)), ((), ())],
+    ids=str,
+)
+def test_weight_and_bias_that_do_not_fit_are_refused(weight, bias):
+    with pytest.raises(ValueError, match="give \\(D_in, D_out\\) and"):
+        Linear(np.zeros(weight), np.zeros(bias))
+
+
+@pytest.mark.parametrize(
+    "weight", [[[1.0]], np.ones((1, 1), int), 1.0], ids=["list", "int", "float"]
+)
+def test_weights_are_arrays_of_floats(weight):
+    with pytest.raises(ValueError, match="is not an array|an array of int64: convert it"):
+        Linear(weight, np.ones(1))
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (4,), (4, 5)], ids=str)
+def test_rows_of_another_width_are_refused(shape):
+    with pytest.raises(ValueError, match="give rows of 4 numbers"):
+        random_linear(np.random.default_rng(7)).forward(np.zeros(shape))

@@ -164,3 +164,25 @@ def test_labels_of_another_stack_are_refused():
 def test_an_empty_batch_is_refused():
     with pytest.raises(ValueError, match="batch is empty: .* at least one sample"):
         SoftmaxCrossEntropy().forward(np.zeros((0, 4)), np.zeros(0, int))
+
+
+@pytest.mark.parametrize(
+    "logits, labels, words",
+    [
+        (np.zeros((2, 3)), [0, 1], "a list is not an array"),
+        ([[0.0, 1.0]], np.array([0]), "a list is not an array"),
+        (np.zeros((2, 3), "uint8"), np.array([0, 1]), "an array of uint8: convert it"),
+        (np.zeros(3), np.array([0]), "give a row of scores for each sample"),
+        (np.zeros((2, 3)), np.array(["a", "b"]), "give integer class numbers"),
+        (np.zeros((2, 3)), np.eye(2, 3), r"labels have shape \(2, 3\)"),  # one-hot
+    ],
+    ids=str,
+)
+def test_what_is_no_array_of_scores_or_labels_is_refused(logits, labels, words):
+    with pytest.raises(ValueError, match=words):
+        SoftmaxCrossEntropy().forward(logits, labels)
+
+
+def test_backward_before_forward_is_refused():
+    with pytest.raises(ValueError, match="call forward first"):
+        SoftmaxCrossEntropy().backward()

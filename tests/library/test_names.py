@@ -31,11 +31,12 @@ def test_submodules_are_found_under_their_names():
 @pytest.mark.parametrize("module", [logs, diagnostics], ids=["logs", "diagnostics"])
 def test_the_short_address_has_what_the_module_defines_and_nothing_it_imports(module):
     short = importlib.import_module(f"nnlite.{module.__name__.rpartition('.')[2]}")
+    homes = (module.__name__, "nnlite.training.identity")  # which logs lets through
     defined = [
         name
         for name, value in vars(module).items()
         if isinstance(value, (int, float))  # a constant
-        or (inspect.isfunction(value) and value.__module__ == module.__name__)
+        or (inspect.isfunction(value) and value.__module__ in homes)
     ]
     assert sorted(short.__all__) == sorted(module.__all__) == sorted(defined)
     for name in defined:

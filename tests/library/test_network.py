@@ -282,6 +282,11 @@ def test_a_list_with_one_seed_is_a_stack_of_one():
         ({"seed": [1, -2]}, ["-2", "integer >= 0"]),
         ({"seed": [1, 2.0]}, ["2.0", "integer >= 0"]),
         ({"seed": True}, ["True", "integer >= 0"]),
+        ({"seed": "1"}, ["'1'", "integer >= 0"]),
+        ({"seed": math.nan}, ["nan", "integer >= 0"]),
+        ({"sizes": {6, 3}}, ["two or more positive integers"]),
+        ({"sizes": ["6", "3"]}, ["two or more positive integers"]),
+        ({"xp": "numpy"}, ["xp is 'numpy'", "give the module"]),
     ],
     ids=str,
 )
@@ -301,14 +306,39 @@ def test_bad_arguments_are_refused(arguments, words):
         (np.zeros((8, 6), "uint8"), ["uint8", "convert it to the model's, float32"]),
         (np.zeros((2, 8, 6), "float32"), ["(2, 8, 6)", "(N, 6)"]),
         (np.array([[0, 0, 0, np.nan, 0, 0]], "float32"), ["x holds NaN"]),
+        (np.array([[0, 0, 0, np.inf, 0, 0]], "float32"), ["x holds NaN or infinity"]),
+        ([[0.0] * 6], ["a list is not an array"]),
+        (0.0, ["a float is not an array"]),
     ],
-    ids=["features", "one row", "float64", "uint8", "stack", "NaN"],
+    ids=["features", "one row", "float64", "uint8", "stack", "NaN", "inf", "list", "float"],
 )
 def test_bad_x_is_refused(x, words):
     with pytest.raises(ValueError) as error:
         MLP([6, 3]).forward(x)
     for word in words:
         assert word in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["sizes", "seed"])
+def test_an_iterator_is_refused(name):
+    with pytest.raises(ValueError, match=f"{name} is <map object"):
+        MLP(**({"sizes": [6, 3]} | {name: map(int, "63")}))
+
+
+def test_x_on_another_device_is_refused(strict_cupy):
+    with pytest.raises(ValueError, match="on different devices"):
+        MLP([6, 3]).forward(strict_cupy.cupy.zeros((2, 6), "float32"))
+
+
+def test_backward_wants_the_gradient_of_the_logits():
+    model = MLP([6, 3])
+    with pytest.raises(ValueError, match="call forward first"):
+        model.backward(np.zeros((8, 3), "float32"))
+    model.forward(np.zeros((8, 6), "float32"))
+    for shape in ((8, 1), (3,), (1, 3), (3, 8), (2, 8, 3)):  # most of them would broadcast
+        dlogits = np.zeros(shape, "float32")
+        with pytest.raises(ValueError, match="dlogits has shape"):
+            model.backward(dlogits)
 
 
 # ---- how one is printed

@@ -171,8 +171,11 @@ def test_default_learning_rate(name):
     assert OPTIMIZERS[name].default_learning_rate == RATES[name]
 
 
+BAD_RATES = [-0.1, math.nan, math.inf, [0.1, -0.1], [0.1, math.nan], "0.1", True, 1j, [None]]
+
+
 @every_optimizer
-@pytest.mark.parametrize("rate", [-0.1, math.nan, math.inf, [0.1, -0.1], [0.1, math.nan]], ids=str)
+@pytest.mark.parametrize("rate", BAD_RATES, ids=str)
 def test_bad_learning_rates_are_refused(name, rate):
     model = parameters([[1.0], [2.0]])
     with pytest.raises(ValueError, match="it must be a finite number, 0 or more"):
@@ -269,6 +272,51 @@ def test_reduces_a_quadratic(name):
     for _ in range(200):
         step(optimizer, model, curvature * model.theta)
     assert (np.abs(model.theta) < 0.05).all()
+
+
+@pytest.mark.parametrize(
+    "name, options, words",
+    [
+        ("sgd_momentum", {"momentum": -1.0}, "momentum is -1.0: .* 0 or more and less than 1"),
+        ("sgd_momentum", {"momentum": 1}, "momentum is 1"),
+        ("sgd_momentum", {"momentum": True}, "momentum is True"),
+        ("sgd_momentum", {"momentum": np.array([0.9])}, r"momentum is array\(\[0.9\]\)"),
+        ("rmsprop", {"alpha": 1.5}, "alpha is 1.5: .* less than 1"),
+        ("rmsprop", {"alpha": "0.9"}, "alpha is '0.9': it must be a number"),
+        ("rmsprop", {"eps": -1e-8}, "eps is -1e-08: .* 0 or more"),
+        ("adam", {"eps": math.nan}, "eps is nan"),
+        ("adam", {"eps": None}, "eps is None"),
+        ("adam", {"betas": (1.0, 0.999)}, "each of betas is 1.0: .* less than 1"),
+        ("adam", {"betas": (0.9, 1.5)}, "each of betas is 1.5"),
+        ("adam", {"betas": ("0.9", "0.9")}, "each of betas is '0.9'"),
+        ("adam", {"betas": 0.9}, "betas is 0.9: give two numbers"),
+        ("adam", {"betas": (0.9, 0.99, 0.999)}, "give two numbers"),
+        ("adamw", {"betas": (0.9, -0.1)}, "each of betas is -0.1"),
+        ("adamw", {"weight_decay": -1.0}, "weight_decay is -1.0"),
+        ("adamw", {"weight_decay": math.inf}, "weight_decay is inf: .* 0 or more and finite"),
+    ],
+    ids=str,
+)
+def test_hyperparameters_out_of_range_are_refused(name, options, words):
+    with pytest.raises(ValueError, match=words):
+        OPTIMIZERS[name](parameters([1.0]), **options)
+
+
+def test_hyperparameters_become_python_s_floats():
+    """NumPy's float64 would make the formula compute in float64."""
+    model = parameters([1.0], "float32")
+    for betas in ([0.5, 0.25], np.array([0.5, 0.25]), (np.float32(0.5), np.float64(0.25))):
+        optimizer = OPTIMIZERS["adam"](model, betas=betas, eps=np.float32(0.5))
+        assert (optimizer.betas, optimizer.eps) == ((0.5, 0.25), 0.5)
+        assert {type(number) for number in (*optimizer.betas, optimizer.eps)} == {float}
+
+
+@every_optimizer
+def test_it_is_given_the_network_itself(name):
+    model = MLP([3, 2])
+    for wrong in (model.parameters(), model.theta, [model.theta], None):
+        with pytest.raises(ValueError, match="give the network itself"):
+            OPTIMIZERS[name](wrong)
 
 
 # ---- how one is printed and written

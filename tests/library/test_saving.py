@@ -178,3 +178,9 @@ def test_damaged_networks_are_refused_or_read_as_they_were(tmp_path):
                 continue
         assert_same_model(again, model)
     assert refused > 60
+
+
+def test_only_a_network_can_be_saved(tmp_path):
+    for wrong in (str(tmp_path / "model"), MLP([3, 2]).theta, None):
+        with pytest.raises(ValueError, match="give the network, then the path"):
+            nnlite.save(wrong, MLP([3, 2]))

@@ -52,3 +52,34 @@ def test_from_the_full_rate_down_and_never_zero(name, epochs):
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] > 0
     assert rates == [schedule(epoch) for epoch in reversed(range(epochs))][::-1]  # no state
+
+
+@every_scheduler
+def test_beyond_its_length_no_rate_rises(name):
+    schedule = SCHEDULERS[name](0.1, 5)
+    rates = [schedule(epoch) for epoch in range(12)]
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_step_in_five_epochs():
+    """5 // 3 = 1, as in the original sheet: a tenth after every epoch."""
+    schedule = SCHEDULERS["step"](1, 5)
+    assert [schedule(epoch) for epoch in range(5)] == pytest.approx([1, 0.1, 0.01, 1e-3, 1e-4])
+
+
+@every_scheduler
+@pytest.mark.parametrize(
+    "rate, epochs, words",
+    [
+        (0.1, 0, "epochs is 0: it must be an integer above 0"),
+        (0.1, 2.5, "epochs is 2.5"),
+        (0.1, "3", "epochs is '3'"),
+        (0.1, True, "epochs is True"),
+        (float("nan"), 3, "learning_rate is nan"),
+        (-0.1, 3, "learning_rate is -0.1: it must be a number, 0 or more"),
+        ("0.1", 3, "learning_rate is '0.1'"),
+    ],
+)
+def test_bad_arguments_are_refused(name, rate, epochs, words):
+    with pytest.raises(ValueError, match=words):
+        SCHEDULERS[name](rate, epochs)

@@ -2,15 +2,18 @@
 
 import base64
 import io
+import json
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy import stats
 
+from builders import make_log, many_classes
+from figures.run import MOST_CLASSES
 from findings.sweep import Sweep
 from pages import many
-from report.data import POINTS, script_data, thinned, wrong_images
+from report.data import LAYERS, POINTS, script_data, wrong_images
 from report.svg import Palette
 
 
@@ -46,9 +49,33 @@ def test_flow_begins_before_the_first_step(cells):
 
 
 def test_long_runs_are_thinned():
-    kept = thinned(1000)
-    assert len(kept) == POINTS and kept[0] == 0 and kept[-1] == 999
-    assert thinned(3) == [0, 1, 2]
+    data = data_of([make_log(epochs=1000)])
+    assert len(data["epochs"]) == POINTS and data["epochs"][0] == 1 and data["epochs"][-1] == 1000
+    assert len(data["cells"][0]["curves"][0]["mean"]) == POINTS
+
+
+def test_of_many_layers_some_are_kept():
+    data = data_of([make_log(hidden=(8,) * n) for n in (60, 9)])
+    assert len(data["layers"]) == LAYERS and [data["layers"][k] for k in (0, -1)] == ["fc1", "fc61"]
+    weights = [cell["flows"][0]["mean"] for cell in data["cells"]]
+    known = [name for name in data["layers"] if int(name[2:]) <= 10]
+    assert [len(layers) for layers in weights] == [len(known), LAYERS]
+
+
+def test_of_many_cells_the_best_can_be_explored(cells):
+    data = data_of(many(cells[3], 70))
+    assert [cell["name"] for cell in data["cells"]] == [f"lr {k}" for k in range(11, 71)]
+
+
+def test_of_many_classes_the_most_confused_are_shown():
+    log = many_classes(1000)
+    log["test_confusion"][700][30] = 90
+    data = data_of([log])
+    assert len(data["confused"]) == MOST_CLASSES and {30, 700} <= set(data["confused"])
+    shares = np.array(data["cells"][0]["confusion"])
+    assert shares.shape == (MOST_CLASSES, MOST_CLASSES + 1)
+    assert shares.sum(axis=1) == pytest.approx(100, abs=0.2)
+    assert len(json.dumps(data)) < 100_000
 
 
 def test_the_best_cells_are_shown_first(cells):

@@ -9,6 +9,7 @@ import pytest
 from jinja2 import UndefinedError
 from scipy import stats
 
+from builders import many_classes
 from findings.conclusions import Conclusions
 from findings.sweep import Sweep
 from nnlite.training.logs import summarize
@@ -149,6 +150,9 @@ def test_setup(cells, page):
     assert setup["Seeds"].startswith("0, 1, 2")
     assert setup["Steps"] == "6 an epoch"  # 270 images in batches of 50
     assert cells[0]["dataset"]["checksum"] in setup["Checksum"]
+    kernels = [f"{name} {cells[0]['versions'][name]}" for name in ("code", "blas", "simd")]
+    assert all(kernel in setup["Versions"] for kernel in kernels)
+    assert "the same numbers to the last digit where" in setup["Versions"]
 
 
 def test_settings_are_in_order(cells):
@@ -255,6 +259,42 @@ def test_tuning_runs_are_no_cells(cells, no_pictures):
     assert page.texts("p", class_="facts")[0].startswith("tiny · 12 runs · 4 cells · 2 seeds")
     assert "chosen on 0" in page.text
     assert len(page_of(cells[:3], tune_seeds=[0, 1, 2]).rows("runs")) == 3  # nothing else yet
+
+
+@pytest.mark.parametrize("name", ["\x00\x07bell", "\x1b[31mred", "\ud800", "\ufffe", "a\nb"])
+def test_no_character_breaks_the_page(cells, name, tmp_path):
+    logs = deepcopy(cells[3:6])
+    for log in logs:
+        log["dataset"]["classes"] = [name] * 10
+        log["dataset"]["name"] = log["device"] = name
+    text = write(logs, tmp_path, command=f"exp3 --data-file {name}").read_text("utf-8")
+    assert not re.search("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe]", text)
+    page = Page(text)
+    shown = re.sub("[\x00-\x1f\ud800-\udfff\ufffe]", "�", name)
+    assert page.texts("p", class_="facts")[0].startswith(shown + " · ")
+    assert page.data()["classes"] == [shown] * 10
+
+
+def test_of_many_rows_the_first_are_shown_and_it_is_said(cells, no_pictures, monkeypatch):
+    monkeypatch.setattr(report, "MOST_ROWS", 15)
+    page = page_of(many(cells[3], 70))
+    for table in ("cells", "differences", "runs", "configurations"):
+        assert len(page.rows(table)) == 15, table
+    assert page.rows("cells")[0][0] == "lr 70"
+    said = page.texts("caption") + page.texts("summary") + page.texts("legend")
+    assert "The best 60 of 70 cells, best first" in said
+    assert any(text.startswith("The best 15 of 70 cells of the grid") for text in said)
+    assert "The first 15 of 70 runs; summary.csv has all" in said
+    assert "The first 15 of 70 configurations" in said
+    assert any("of 2,415 pairs, the first 15 of those with lr 70" in text for text in said)
+
+
+def test_many_classes_and_seeds_stay_readable(no_pictures):
+    page = page_of([many_classes(1000, seed=seed) for seed in range(100)])
+    assert len(page.rows("matrix")) == 20 and len(page.rows("matrix")[0]) == 1 + 20 + 1
+    assert "the 20 most confused of 1,000 classes" in page.text and "1,000 classes;" in page.text
+    assert "0, 1, 2, 3, 4 and 95 more" in dict(zip(page.texts("dt"), page.texts("dd")))["Seeds"]
+    assert len(page.text) < 500_000
 
 
 def test_a_large_sweep_stays_small(cells):

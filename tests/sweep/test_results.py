@@ -357,14 +357,16 @@ def test_a_sweep_of_which_no_run_is_left_has_what_is_there(two):
     assert len(results.load(two)[0]) == 2
 
 
-def test_only_runs_with_the_same_data_and_epochs_are_comparable(log, capsys):
+def test_only_runs_with_the_same_data_epochs_and_code_are_comparable(log, capsys):
     other_data = log | {"dataset": log["dataset"] | {"name": "mine", "checksum": "another"}}
     longer = log | {"config": log["config"] | {"epochs": 1}}
-    assert results.comparable([other_data, log, longer, log]) == [log, log]
+    edited = log | {"versions": log["versions"] | {"code": "another"}}
+    assert results.comparable([other_data, log, longer, edited, log]) == [log, log]
     out = capsys.readouterr().out.splitlines()
     assert out == [
-        "left out, as most have other data or epochs: 1 of mine, 3 epochs",
-        "left out, as most have other data or epochs: 1 of tiny, 1 epoch",
+        "left out, as most have other data, epochs or code: 1 of mine, 3 epochs",
+        "left out, as most have other data, epochs or code: 1 of tiny, 1 epoch",
+        "left out, as most have other data, epochs or code: 1 of tiny, 3 epochs",
     ]
 
 

@@ -6,6 +6,7 @@ Some tests train in workers, some kill, interrupt and starve real sweeps.
 import csv
 import json
 import os
+import pickle
 import random
 import shutil
 import signal
@@ -19,18 +20,26 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
+import exp3
 from nnlite import Config, datasets
 from nnlite.backend import Device, select_device
 from nnlite.files import read_arrays
 from nnlite.optimizers import OPTIMIZERS
 from nnlite.training import Training
-from sweep import workers
+from sweep import console, workers
+from sweep.locks import hold
 from sweeps import SECOND, logs_in, temporary_files, undisturbed
 
 ROOT = Path(__file__).resolve().parents[2]
 posix = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+
+with suppress(ImportError):  # Windows
+    import resource
+
+DRAW = exp3.draw
 
 # ---- workers that die
 
@@ -112,7 +121,7 @@ def test_the_last_lines_name_what_is_missing(lab, monkeypatch, capsys):
 DIGITS = Config(epochs=30, batch_size=16, hidden=(64, 32))
 
 
-def start(out, optimizer, jobs, activations=("relu", "tanh"), epochs=30):
+def start(out, optimizer, jobs, activations=("relu", "tanh"), epochs=30, **settings):
     """Start a sweep of DIGITS in a process group of its own."""
     command = [
         sys.executable, ROOT / "experiments" / "exp3.py", "--dataset", "digits", "--device", "cpu",
@@ -126,6 +135,7 @@ def start(out, optimizer, jobs, activations=("relu", "tanh"), epochs=30):
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         start_new_session=True,
+        **settings,
     )
 
 
@@ -272,7 +282,7 @@ def test_ctrl_c_once(tmp_path, ctrl_c_works):
         assert f"interrupted with {finished} of 2 runs finished" in output
         assert "the same command goes on from here" in output and "Traceback" not in output
         check_whole(out)
-        assert not temporary_files(out)
+        assert not temporary_files(out) and not list(out.glob("*/lock"))
         assert (out / "loss_curves.png").exists() == bool(finished)
         assert len(list(out.glob("*/training_log.json"))) == finished
         assert min(saved_epochs(out).values()) > 0
@@ -288,6 +298,130 @@ def test_two_sweeps_into_one_directory_at_once(tmp_path):
     assert logs_in(tmp_path) == {run_id: digits_logs("adam")[run_id]}
     check_whole(tmp_path)
     assert not temporary_files(tmp_path)
+
+
+def workers_of(process):
+    """The processes that a sweep has started."""
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def all_gone(processes, seconds=30):
+    _, alive = psutil.wait_procs(processes, timeout=seconds)
+    return not alive
+
+
+@posix
+def test_workers_end_with_their_parent_and_the_next_start_clears_up(tmp_path, monkeypatch):
+    """Nothing holds the output open; checkpoints stay; no copies of the data do."""
+    temporary, out = tmp_path / "tmp", tmp_path / "out"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    process = start(out, "adam", 2, epochs=400)
+    assert wait_until(process, lambda: len(saved_epochs(out)) == 2)
+    children = workers_of(process)
+    process.kill()
+    process.communicate(timeout=60)  # to the end of its output, which workers share
+    assert all_gone(children)
+    assert len(saved_epochs(out)) == 2 and list(temporary.glob("nnlite-*/array*"))
+
+    (left,) = temporary.glob("nnlite-*")
+    last = start(out, "adam", 2, epochs=400)
+    assert wait_until(last, lambda: set(temporary.glob("nnlite-*")) - {left})
+    assert not left.exists()
+    kill_group(last)
+    last.stdout.close()
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
+@pytest.mark.parametrize("all_processes", [False, True], ids=["parent", "group"])
+def test_other_signals_are_like_ctrl_c(tmp_path, number, all_processes):
+    """Sent to the parent alone, as an editor's stop button does, or to all, as job schedulers."""
+    process = start(tmp_path, "adam", 2, epochs=400)
+    assert wait_until(process, lambda: len(saved_epochs(tmp_path)) == 2)
+    children = workers_of(process)
+    if all_processes:
+        os.killpg(process.pid, number)
+    else:
+        os.kill(process.pid, number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in output
+    assert "interrupted with 0 of 2 runs finished; the same command goes on from here" in output
+    assert all_gone(children) and len(saved_epochs(tmp_path)) == 2
+
+
+@posix
+def test_signals_that_are_ignored_stay_so(monkeypatch):
+    """nohup lets a program live on when its terminal is closed."""
+    before = {n: signal.getsignal(n) for n in workers.STOP_SIGNALS}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        console.treat_as_ctrl_c()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) == signal.default_int_handler
+    finally:
+        for n, handler in before.items():
+            signal.signal(n, handler)
+
+
+@posix
+def test_a_worker_that_dies_while_it_draws_is_one_sentence(lab, expected, monkeypatch, capsys):
+    def die(*args):  # nested, so that it travels to the workers as it is
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(exp3, "draw", DRAW)
+    monkeypatch.setattr(exp3, "draw_sweep", die)
+    monkeypatch.setattr(exp3, "draw_run", die)
+    assert lab("--jobs", 2) == 1
+    error = capsys.readouterr().err
+    assert error.splitlines()[-1] == (
+        "exp3.py: error: a process that drew figures died, or ran out of memory; "
+        "the same command goes on from what is saved"
+    )
+    assert logs_in(lab.out) == expected
+
+
+def test_too_little_memory_after_training_is_one_sentence(lab, expected, monkeypatch, capsys):
+    def no_memory(*args):
+        raise MemoryError
+
+    monkeypatch.setattr(exp3, "draw", no_memory)
+    assert lab() == 1 and logs_in(lab.out) == expected
+    assert "there is not enough memory; the same command" in capsys.readouterr().err
+
+
+@posix
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_limit_of_file_sizes_is_one_sentence(tmp_path, jobs):
+    """As ulimit -f sets it; here no log fits."""
+    limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))}
+    process = start(tmp_path, "adam", jobs, epochs=2, **limit)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode in (1, 2) and "Traceback" not in output
+    assert "(File too large)" in output.splitlines()[-1]
+    assert not temporary_files(tmp_path)
+
+
+def test_what_a_killed_worker_left_in_a_run_s_folder_goes_unless_it_is_in_use(tmp_path):
+    folder = tmp_path / DIGITS.run_id
+    folder.mkdir()
+    lock = hold(folder / "lock")
+    for name in (".nnlite.01234567.tmp", "checkpoint.npz"):
+        (folder / name).touch()
+    workers.clear_up([DIGITS], tmp_path)
+    assert len(list(folder.iterdir())) == 3
+    lock.close()
+    workers.clear_up([DIGITS], tmp_path)
+    assert [path.name for path in folder.iterdir()] == ["checkpoint.npz"]
+
+
+def test_arrays_are_shared_not_copied(tiny, tmp_path):
+    shared = pickle.dumps(workers.Shared(tiny, tmp_path))
+    assert len(shared) < 10_000
+    again = pickle.loads(shared).get()
+    assert again.checksum == tiny.checksum and again.classes == tiny.classes
+    assert not again.x_train.flags.owndata and not again.x_train.flags.writeable
 
 
 def test_stack_size_is_what_half_the_free_memory_holds(tiny):

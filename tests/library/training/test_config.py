@@ -94,6 +94,11 @@ def test_every_configuration_has_a_plain_name_of_its_own():
         ("learning_rate", math.nan),
         ("learning_rate", math.inf),
         ("learning_rate", "fast"),
+        ("learning_rate", True),
+        ("batch_size", np.True_),
+        ("hidden", {16, 8}),
+        ("hidden", {16: 8}),
+        ("hidden", None),
         ("epochs", 0),
         ("epochs", 2.5),
         ("epochs", True),
@@ -133,6 +138,11 @@ def test_numpy_s_numbers_and_lists_are_python_s_and_tuples():
     values = [config.learning_rate, config.seed, config.epochs, config.batch_size, *config.hidden]
     assert [type(value) for value in values] == [float] + [int] * 5
     assert type(config.hidden) is tuple
+
+
+@pytest.mark.parametrize("make", [iter, lambda h: map(int, h), lambda h: reversed(h[::-1])])
+def test_an_iterator_of_widths_is_not_used_up_by_its_check(make):
+    assert Config(hidden=make([8, 4])) == Config(hidden=(8, 4))
 
 
 def test_a_configuration_does_not_change():

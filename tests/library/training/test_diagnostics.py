@@ -392,3 +392,9 @@ def test_huge_and_tiny_logits():
     first, second = most_wrong(logits, np.array([0, 0]), IMAGES)
     assert (first["row"], first["predicted"], first["probability"]) == (0, 1, 1.0)
     assert (second["predicted"], second["probability"]) == (1, pytest.approx(1 / 3))
+
+
+@pytest.mark.parametrize("look", [probe_statistics, histograms])
+def test_there_is_nothing_to_see_before_the_first_passes(look):
+    with pytest.raises(ValueError, match="call forward and backward first"):
+        look(MLP([3, 2]))

@@ -53,7 +53,7 @@ def test_log_has_the_original_sheet_s_keys_and_what_we_add(tiny):
     }  # fmt: skip
     assert log["dataset"] == {
         "name": "tiny", "checksum": tiny.checksum, "source": "conftest.py",
-        "classes": list("0123456789"), "note": "",
+        "classes": list("0123456789"), "pixels": tiny.pixels, "note": "",
     }  # fmt: skip
     assert log["device"].startswith("CPU") and log["stack"] == 1
     assert list(log["versions"]) == ["nnlite", "code", "python", "numpy", "blas", "simd"]

@@ -17,7 +17,7 @@ from nnlite.network import MLP
 from nnlite.optimizers import OPTIMIZERS, Optimizer
 from nnlite.schedulers import SCHEDULERS
 from nnlite.seeding import streams
-from nnlite.training import Training, scaled, train, train_epoch
+from nnlite.training import Training, evaluate, scaled, train, train_epoch
 from nnlite.training import loop as training
 from nnlite.training.config import Config
 from nnlite.training.diagnostics import gradient_statistics, histograms, probe_statistics
@@ -707,3 +707,46 @@ def test_every_log_is_sealed_when_its_run_is_finished(tiny, epochs):
 def test_training_needs_a_configuration(configs, tiny):
     with pytest.raises(ValueError, match="needs a configuration"):
         train(configs, tiny)
+
+
+def test_one_configuration_or_an_iterator_of_them_will_do(tiny):
+    config = Config(epochs=1, hidden=(4,))
+    (alone,) = train(config, tiny)
+    (listed,) = train(iter([config]), tiny)
+    assert alone["train_loss"] == listed["train_loss"]
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"configs": [{}]}, "give a list of one Config or more"),
+        ({"data": (1, 2)}, "training got a tuple and a Device: give a Dataset"),
+        ({"device": "cpu"}, "training got a Dataset and a str: .* what select_device returns"),
+        ({"on_epoch": 3}, "on_epoch is 3: give a function"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_trained_is_refused_before_training(changes, words, tiny):
+    arguments = {"configs": [Config(epochs=1)], "data": tiny, "device": None, "on_epoch": None}
+    with pytest.raises(ValueError, match=words):
+        train(**(arguments | changes))
+
+
+def test_pixels_are_uint8():
+    """Of 0..1, as other libraries have them, scaled would make -1 to -0.99."""
+    for dtype in ("float32", "float64", "int64", "bool"):
+        with pytest.raises(ValueError, match="give pixels 0 to 255 as uint8"):
+            scaled(np.ones((2, 3), dtype), np.dtype("float32"))
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.0, "2", True])
+def test_a_bad_batch_size_is_refused(batch_size, tiny):
+    model = MLP([784, 10])
+    data = (tiny.x_train, tiny.y_train, np.arange(4))
+    with pytest.raises(ValueError, match="batch_size is .*: it must be an integer above 0"):
+        train_epoch(model, SoftmaxCrossEntropy(), OPTIMIZERS["sgd"](model), *data, batch_size)
+
+
+def test_there_must_be_something_to_evaluate(tiny):
+    with pytest.raises(ValueError, match="the batch is empty"):
+        evaluate(MLP([784, 10]), SoftmaxCrossEntropy(), tiny.x_test, tiny.y_test, np.arange(0))
