@@ -520,7 +520,8 @@ def network_and_data(sweep: Sweep) -> Sentences:
     hidden = {cell.config.hidden for cell in sweep.cells}
     widths, depths = set().union(*hidden), sorted(map(len, hidden))
     if len(hidden) == 1:
-        network = f"hidden layers of {and_list(map(str, *hidden))}" if widths else "no hidden layer"
+        listed = the_first_few([*map(str, *hidden)])
+        network = f"hidden layers of {listed}" if widths else "no hidden layer"
     elif len(widths) == 1:
         network = f"{depths[0]} to {depths[-1]} hidden layers of {widths.pop()}"
     else:

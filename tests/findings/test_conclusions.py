@@ -106,6 +106,10 @@ def test_axes_are_compared_with_all_else_equal():
     assert "Best optimizer, all else equal: sigmoid: adam beats sgd by 1.00 ± 0.00" in text
 
 
+def test_many_layers_are_counted():
+    assert "layers of 8, 8, 8, 8, 8 and 55 more" in "\n".join(limits(None, [fake(hidden=[8] * 60)]))
+
+
 def test_a_ranking_of_many_cells_names_the_first_and_the_last():
     logs = [fake(learning_rate=float(k), test=k / 10) for k in range(1, 501)]
     text = found(None, logs)
