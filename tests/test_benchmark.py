@@ -155,11 +155,15 @@ def test_the_floor_is_all_products_of_a_step_but_the_first_input_gradient(monkey
     benchmark.floor(task)(task.next_order())
     N = 50  # of the last batch, which is shorter
     assert products[-8:] == [
-        ((N, 784), (784, 20)), ((N, 20), (20, 15)), ((N, 15), (15, 10)),
-        ((15, N), (N, 10)), ((N, 10), (10, 15)),
-        ((20, N), (N, 15)), ((N, 15), (15, 20)),
+        ((N, 784), (784, 20)),
+        ((N, 20), (20, 15)),
+        ((N, 15), (15, 10)),
+        ((15, N), (N, 10)),
+        ((N, 10), (10, 15)),
+        ((20, N), (N, 15)),
+        ((N, 15), (15, 20)),
         ((784, N), (N, 20)),
-    ]  # fmt: skip
+    ]
     assert len(products) == 3 * 8
 
 
@@ -208,8 +212,10 @@ def test_the_grid_runs_the_lab_in_a_process_of_its_own(monkeypatch, capsys, tmp_
 def test_pytorch_runs_the_same_grid():
     pytest.importorskip("torch")
     args = benchmark.parse(["--grid", "--dataset", "digits", "--epochs", "1", "--threads", "1"])
-    rows = [{"name": name, "losses": benchmark.ways(args)[name]()[0]}
-            for name in ("nnlite", "PyTorch, 1 process")]  # fmt: skip
+    rows = [
+        {"name": name, "losses": benchmark.ways(args)[name]()[0]}
+        for name in ("nnlite", "PyTorch, 1 process")
+    ]
     assert list(rows[0]["losses"]) == list(rows[1]["losses"])
     assert benchmark.disagreements(rows) == []
 

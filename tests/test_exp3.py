@@ -187,8 +187,10 @@ def test_depth_batch_size_and_initialization_are_axes(tmp_path):
     start = "relu_sgd_none_lr0.01"
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {
         f"{start}{batch}{init}_hidden{hidden}_seed42"
-        for batch in ("", "_batch64") for init in ("", "_init-he") for hidden in ("8", "8x3")
-    }  # fmt: skip
+        for batch in ("", "_batch64")
+        for init in ("", "_init-he")
+        for hidden in ("8", "8x3")
+    }
     log = json.loads((tmp_path / f"{start}_batch64_hidden8x3_seed42/training_log.json").read_text())
     assert log["config"]["hidden"] == [8, 8, 8] and log["config"]["batch_size"] == 64
     assert log["steps_per_epoch"] == 22  # 1350 images

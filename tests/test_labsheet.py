@@ -154,9 +154,14 @@ def test_parameters_change_the_run(tmp_path):
     (training,) = [b for b in CODE if "Config(ACTIVATION" in b.body]
     drawing = CODE[CODE.index(training) + 1]
     other = {
-        "ACTIVATION": "tanh", "OPTIMIZER": "sgd", "LEARNING_RATE": 0.2, "SCHEDULER": "step",
-        "EPOCHS": 3, "BATCH_SIZE": 64, "SEED": 7,
-    }  # fmt: skip
+        "ACTIVATION": "tanh",
+        "OPTIMIZER": "sgd",
+        "LEARNING_RATE": 0.2,
+        "SCHEDULER": "step",
+        "EPOCHS": 3,
+        "BATCH_SIZE": 64,
+        "SEED": 7,
+    }
     # Papermill knows them by these names.
     assert set(other) | {"DATASET", "FIGURES"} == set(re.findall(r"^(\w+) =", setup[0].body, re.M))
     *_, out, _ = run([*setup, training, drawing], **other, FIGURES=str(tmp_path))
@@ -231,8 +236,13 @@ def test_reference_tables_are_right(tmp_path):
     (block,) = [b for b in CODE if "def reference(" in b.body]
     folder = tmp_path / "made-up"
     folder.mkdir()
-    runs = [("relu", 42, 90.0), ("relu", 43, 92.0), ("tanh", 42, 89.0), ("tanh", 43, 91.2),
-            ("relu", 1, 10.0)]  # fmt: skip
+    runs = [
+        ("relu", 42, 90.0),
+        ("relu", 43, 92.0),
+        ("tanh", 42, 89.0),
+        ("tanh", 43, 91.2),
+        ("relu", 1, 10.0),
+    ]
     with open(folder / "summary.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["activation", "batch_size", "init", "hidden", "seed", "test_accuracy"])
@@ -327,8 +337,11 @@ def test_exercise_swish(copy):
     replace(source, '    "gelu": GELU,\n', '    "gelu": GELU,\n    "swish": Swish,\n')
     checked = command(copy, "-m", "nnlite.gradcheck")
     assert checked.returncode == 0 and "MLP with swish" in checked.stdout
-    trained = command(copy, *"experiments/exp3.py --activation swish --optimizer adam "
-                      "--dataset digits --epochs 1 --jobs 1".split())  # fmt: skip
+    trained = command(
+        copy,
+        *"experiments/exp3.py --activation swish --optimizer adam "
+        "--dataset digits --epochs 1 --jobs 1".split(),
+    )
     assert trained.returncode == 0 and "swish_adam" in trained.stdout, trained.stderr
     incomplete = command(copy, *PYTEST, "tests/library/test_registries.py")
     assert incomplete.returncode == 1
@@ -345,8 +358,11 @@ def test_exercise_nesterov(copy):
     source, test = copy / "nnlite/optimizers.py", copy / "tests/library/test_optimizers.py"
     replace(source, "class RMSprop", solution("class Nesterov") + "\n\nclass RMSprop")
     replace(source, '    "adamw": AdamW,\n', '    "adamw": AdamW,\n    "nesterov": Nesterov,\n')
-    trained = command(copy, *"experiments/exp3.py --activation relu --optimizer nesterov "
-                      "--dataset digits --epochs 1 --jobs 1".split())  # fmt: skip
+    trained = command(
+        copy,
+        *"experiments/exp3.py --activation relu --optimizer nesterov "
+        "--dataset digits --epochs 1 --jobs 1".split(),
+    )
     assert trained.returncode == 0 and "relu_nesterov" in trained.stdout, trained.stderr
     assert command(copy, *PYTEST, "tests/library/test_registries.py").returncode == 1
     replace(

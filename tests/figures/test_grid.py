@@ -62,8 +62,10 @@ def test_grid_axes_are_labelled_with_units_and_scaled_as_promised(drawn_grid):
     assert accuracy.get_ylabel() == "accuracy (%), errors on a log scale"
     titles = [ax.get_title("left").replace("\n", " ") for ax in drawn["comparison_grid"].axes]
     assert titles == [
-        "final training loss (nats)", "best validation accuracy (%)", "test accuracy (%)",
-    ]  # fmt: skip
+        "final training loss (nats)",
+        "best validation accuracy (%)",
+        "test accuracy (%)",
+    ]
     flow = drawn["gradient_flow"]
     assert "mean |gradient| (nats)" in texts(flow)
     assert {ax.get_yscale() for ax in flow.axes} == {"log"}
@@ -120,12 +122,23 @@ def test_a_cell_that_was_not_run_stays_blank():
 
 
 def test_learning_rates_and_schedules_get_columns_and_markers_of_their_own():
-    logs = [make_log(o, *rest) for o, *rest in [
-        ("relu", "adam", 0.001, "none"), ("relu", "adam", 0.001, "cosine"),
-        ("relu", "sgd", 0.1, "none"), ("relu", "sgd", 0.01, "none"), ("relu", "rmsprop"),
-    ]]  # fmt: skip
-    columns = ["sgd, lr 0.01", "sgd, lr 0.1", "rmsprop, lr 0.001", "adam, lr 0.001",
-               "adam, lr 0.001, cosine"]  # fmt: skip
+    logs = [
+        make_log(o, *rest)
+        for o, *rest in [
+            ("relu", "adam", 0.001, "none"),
+            ("relu", "adam", 0.001, "cosine"),
+            ("relu", "sgd", 0.1, "none"),
+            ("relu", "sgd", 0.01, "none"),
+            ("relu", "rmsprop"),
+        ]
+    ]
+    columns = [
+        "sgd, lr 0.01",
+        "sgd, lr 0.1",
+        "rmsprop, lr 0.001",
+        "adam, lr 0.001",
+        "adam, lr 0.001, cosine",
+    ]
     columns = [name if "cosine" in name else f"{name}, no schedule" for name in columns]
     ticks = comparison_grid(logs).axes[0].get_xticklabels()
     assert [t.get_text().replace("_\n", "_").replace("\n", " ") for t in ticks] == [
@@ -273,8 +286,9 @@ def test_a_run_that_diverged_in_a_last_step_is_not_ranked_by_the_loss_before_it(
     last_step["train_loss"][-1] = 0.01
     figure = curves([make_log(), last_step], "train_loss")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
-        "0.250  adam", "–  sgd\n✖ diverged at epoch 3",
-    ]  # fmt: skip
+        "0.250  adam",
+        "–  sgd\n✖ diverged at epoch 3",
+    ]
     mark = figure.axes[0].lines[1]
     assert (mark.get_xdata(), mark.get_ydata()) == ([3], [0.01])
 

@@ -78,9 +78,15 @@ def test_what_does_not_occur_has_no_panel():
     assert set(grid_diagnostics([make_log("gelu", dead=0, zero=0)])) == {"update_ratio"}
 
 
-@pytest.mark.parametrize(("cells", "names"), [
-    (1, set()), (15, set()), (16, {"update_ratio"}), (41, {"update_ratio", "units"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("cells", "names"),
+    [
+        (1, set()),
+        (15, set()),
+        (16, {"update_ratio"}),
+        (41, {"update_ratio", "units"}),
+    ],
+)
 def test_of_too_many_cells_the_best_are_drawn_and_it_is_said(cells, names):
     logs = [make_log(learning_rate=0.001 * (k + 1)) for k in range(cells)]
     drawn = grid_diagnostics(logs)
@@ -119,17 +125,19 @@ CASES = {
     "depths": [make_log("elu", hidden=(8,) * depth) for depth in (1, 5, 10)],
     "long names": [
         make_log("leaky_relu", "sgd_momentum", rate, "exponential", 123456, hidden=hidden)
-        for rate in (0.00015, 0.1) for hidden in [(8, 6), (128, 64, 32)]
+        for rate in (0.00015, 0.1)
+        for hidden in [(8, 6), (128, 64, 32)]
     ],
     "names of forty characters and more": [
         make_log("leaky_relu", optimizer, 0.00015, schedule, batch_size=size, hidden=(64,) * 5)
-        for optimizer in ("sgd_momentum", "rmsprop") for schedule in ("none", "exponential")
+        for optimizer in ("sgd_momentum", "rmsprop")
+        for schedule in ("none", "exponential")
         for size in (128, 1024)
     ],
     "fifteen": [make_log(a, o) for a, o in product(list(ACTIVATIONS)[:5], OPTIMIZERS)],
     "seeds that diverged": [make_log("gelu", seed=s, diverged=2 * (s > 1)) for s in range(4)],
     "one epoch": [make_log(epochs=1)],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", CASES)

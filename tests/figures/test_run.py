@@ -20,8 +20,16 @@ from nnlite import ACTIVATIONS, OPTIMIZERS, Config
 from nnlite.training import train
 from seen import check_layout, curves, look, texts
 
-ALWAYS = {"loss_accuracy", "gradient_flow", "update_ratio", "signal", "histogram_activations",
-          "histogram_gradients", "confusion", "most_wrong"}  # fmt: skip
+ALWAYS = {
+    "loss_accuracy",
+    "gradient_flow",
+    "update_ratio",
+    "signal",
+    "histogram_activations",
+    "histogram_gradients",
+    "confusion",
+    "most_wrong",
+}
 
 
 # Which figures there are
@@ -63,16 +71,19 @@ def test_axes_are_labelled_with_units_and_scaled_as_promised():
     ]
     assert axes["learning_rate"] == [("epoch", "learning rate (unitless)", "log")]
     assert axes["gradient_flow"] == [
-        ("epoch", "mean |gradient| (nats)", "log"), ("layer", "", "log"),
-    ]  # fmt: skip
+        ("epoch", "mean |gradient| (nats)", "log"),
+        ("layer", "", "log"),
+    ]
     assert axes["zero_gradients"] == [("epoch", "share of zero gradients (%)", "linear")]
 
     axes = axes_of(run_figures(make_log("tanh")))
     start = "epoch (0: before training)"
     assert axes["update_ratio"] == [("epoch", "log10(|update| / |weight|)", "linear")]
     assert axes["signal"] == [(start, "norm of dL/dz (nats)", "log"), ("layer", "", "log")]
-    assert axes["units"] == [(start, "dead units (%)", "linear"),
-                             (start, "zero gradients (%)", "linear")]  # fmt: skip
+    assert axes["units"] == [
+        (start, "dead units (%)", "linear"),
+        (start, "zero gradients (%)", "linear"),
+    ]
     assert axes["saturation"] == [(start, "saturated outputs (%)", "linear")]
     assert axes["histogram_activations"][0] == ("output a", "density", "log")
     assert axes["histogram_gradients"][0] == ("dL/dz (nats)", "density", "log")
@@ -97,9 +108,11 @@ def test_curves_show_the_logged_numbers():
     accuracy, best = run["loss_accuracy"].axes[1].lines
     (rate,) = run["learning_rate"].axes[0].lines
     for line, key in [
-        (training, "train_loss"), (validation, "val_loss"), (accuracy, "val_accuracy"),
+        (training, "train_loss"),
+        (validation, "val_loss"),
+        (accuracy, "val_accuracy"),
         (rate, "learning_rate"),
-    ]:  # fmt: skip
+    ]:
         assert line.get_xdata().tolist() == log["epoch"]
         assert line.get_ydata() == pytest.approx(log[key], abs=0)
     assert (best.get_xdata(), best.get_ydata()) == ([4], [log["val_accuracy"][3]])
@@ -187,20 +200,24 @@ def test_gradients_are_drawn_by_epoch_and_by_layer():
 def test_dead_units_are_beside_zero_gradients_on_the_same_scale():
     log = make_log(dead=3.0, zero=12.0)
     left, right = run.units(log).axes
-    assert curves(left) == [pytest.approx([1.0, *(3.0 * e / k for e in range(1, 5))])
-                            for k in (1, 2)]  # fmt: skip
-    assert curves(right) == [pytest.approx([2.5, *(12.0 * e / k for e in range(1, 5))])
-                             for k in (1, 2, 3)]  # fmt: skip
+    assert curves(left) == [
+        pytest.approx([1.0, *(3.0 * e / k for e in range(1, 5))]) for k in (1, 2)
+    ]
+    assert curves(right) == [
+        pytest.approx([2.5, *(12.0 * e / k for e in range(1, 5))]) for k in (1, 2, 3)
+    ]
     assert left.get_ylim() == right.get_ylim() and left.get_ylim()[1] > 48
-    looks = [[(tuple(line.get_color()), line.get_marker()) for line in ax.lines]
-             for ax in (left, right)]  # fmt: skip
+    looks = [
+        [(tuple(line.get_color()), line.get_marker()) for line in ax.lines] for ax in (left, right)
+    ]
     assert looks[0] == looks[1][:2]
 
 
 def test_saturated_outputs():
     (ax,) = run.saturation(make_log("tanh", saturated=30.0)).axes
-    assert curves(ax) == [pytest.approx([1.5, *(30.0 * k / e for e in range(1, 5))])
-                          for k in (1, 2)]  # fmt: skip
+    assert curves(ax) == [
+        pytest.approx([1.5, *(30.0 * k / e for e in range(1, 5))]) for k in (1, 2)
+    ]
 
 
 # Histograms
@@ -227,9 +244,13 @@ def test_histograms_are_densities_of_what_lies_within():
     assert (heights * np.diff(edges)).sum() == pytest.approx(0.99, abs=1e-3)
 
 
-@pytest.mark.parametrize(("name", "kind", "layers"), [
-    ("histogram_activations", "act", 2), ("histogram_gradients", "fc", 3),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "kind", "layers"),
+    [
+        ("histogram_activations", "act", 2),
+        ("histogram_gradients", "fc", 3),
+    ],
+)
 def test_histograms_of_first_and_last_epoch(name, kind, layers):
     log = make_log("gelu")
     figure = run_figures(log)[name]
@@ -277,11 +298,18 @@ def test_numbers_that_are_all_the_same_have_no_density():
 
 def test_the_confusion_matrix_is_in_percent_of_its_rows():
     (ax,) = run.confusion(make_log()).axes
-    cells = {(int(y), int(x)): text.get_text()
-             for text in ax.texts for x, y in [text.get_position()]}  # fmt: skip
+    cells = {
+        (int(y), int(x)): text.get_text() for text in ax.texts for x, y in [text.get_position()]
+    }
     # A share that is 0 is left blank, unless it is what the class has right.
-    assert cells == {(0, 0): "90", (0, 1): "6.0", (0, 2): "4.0", (1, 1): "0", (1, 2): "100",
-                     (2, 2): "0"}  # fmt: skip
+    assert cells == {
+        (0, 0): "90",
+        (0, 1): "6.0",
+        (0, 2): "4.0",
+        (1, 1): "0",
+        (1, 2): "100",
+        (2, 2): "0",
+    }
     assert [label.get_text() for label in ax.get_xticklabels()] == CLASSES
     assert [label.get_text() for label in ax.get_yticklabels()] == CLASSES
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first class is on top
@@ -350,11 +378,23 @@ def test_a_network_that_makes_no_mistake_has_no_such_sheet():
 # Divergence
 
 
-@pytest.mark.parametrize(("epoch", "names"), [
-    (1, {"signal", "units", "saturation"}),
-    (3, {"signal", "units", "saturation", "update_ratio", "histogram_activations",
-         "histogram_gradients"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("epoch", "names"),
+    [
+        (1, {"signal", "units", "saturation"}),
+        (
+            3,
+            {
+                "signal",
+                "units",
+                "saturation",
+                "update_ratio",
+                "histogram_activations",
+                "histogram_gradients",
+            },
+        ),
+    ],
+)
 def test_a_run_that_diverged_is_drawn_as_far_as_it_went(epoch, names, tmp_path, coarse):
     drawn = run_figures(make_log("tanh", "sgd", diverged=epoch))
     assert set(drawn) == names | {"loss_accuracy", "gradient_flow"}

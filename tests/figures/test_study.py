@@ -37,26 +37,37 @@ def sweep(study, seeds=SEEDS, **changes):
         "schedulers": [{"scheduler": name} for name in SCHEDULERS],
         "batch-size": [{"batch_size": n, "steps": 8000 // n} for n in (1, 8, 64)],
         "depth": [
-            {"activation": name, "init": init, "hidden": [64] * n, "optimizer": "sgd_momentum",
-             "norms": [0.01 * factor ** (n - k) for k in range(n)]}
+            {
+                "activation": name,
+                "init": init,
+                "hidden": [64] * n,
+                "optimizer": "sgd_momentum",
+                "norms": [0.01 * factor ** (n - k) for k in range(n)],
+            }
             for name, factor in (("sigmoid", 0.14), ("relu", 0.4))
-            for init in ("uniform", "he") for n in (1, 2, 5)
+            for init in ("uniform", "he")
+            for n in (1, 2, 5)
         ],
         None: [{"activation": a, "optimizer": o} for a in ("relu", "elu") for o in ("sgd", "adam")],
-    }[study]  # fmt: skip
+    }[study]
     random = np.random.default_rng(0)
     logs = [
         fake(seed=seed, test=80 + k + random.normal(0, 0.3), **{**variable, **changes})
-        for k, variable in enumerate(variables) for seed in seeds
-    ]  # fmt: skip
+        for k, variable in enumerate(variables)
+        for seed in seeds
+    ]
     return logs, ()
 
 
 OWN = {
-    "activations": [], "optimizers": [], None: [], "schedulers": ["schedule_gains"],
+    "activations": [],
+    "optimizers": [],
+    None: [],
+    "schedulers": ["schedule_gains"],
     "learning-rate": ["sensitivity", "tuned", "steps_to_target"],
-    "depth": ["gradients_by_layer", "accuracy_by_depth"], "batch-size": ["batch_sizes"],
-}  # fmt: skip
+    "depth": ["gradients_by_layer", "accuracy_by_depth"],
+    "batch-size": ["batch_sizes"],
+}
 
 
 def curves(ax):
@@ -131,9 +142,7 @@ def test_the_forest_has_the_numbers_and_fills_what_is_decided():
     assert "−1.00 ± 0.25" in texts(figure)  # 1, 0.9, 1.1: t(0.975, 2) 0.1 / sqrt 3
     dots = [line for line in ax.lines if line.get_marker() == "o"]
     assert [dot.get_xdata()[0] for dot in dots] == pytest.approx([-0.1 / 3, -1])
-    assert [dot.get_markerfacecolor() for dot in dots] == [
-        "white", color_of("relu")
-    ]  # fmt: skip
+    assert [dot.get_markerfacecolor() for dot in dots] == ["white", color_of("relu")]
     interval = ax.lines[2].get_xdata()
     assert interval[1] - interval[0] == pytest.approx(2 * 4.302653 * 0.1 / 3**0.5)
     assert ax.get_xscale() == "linear"
@@ -145,13 +154,17 @@ def test_the_forest_has_what_diverged_at_its_end_and_says_so():
     figure = study_figures(None, logs)["differences"]
     assert "Test accuracy against the best cell, gelu" in texts(figure)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
-        "relu", "tanh (1 of 5 seeds diverged)"
-    ]  # fmt: skip
+        "relu",
+        "tanh (1 of 5 seeds diverged)",
+    ]
 
 
 def test_the_forest_shows_twenty_and_says_how_many_it_does_not():
-    logs = [fake(learning_rate=k / 100, seed=s, test=80 - k + 0.01 * s % 3)
-            for k in range(1, 31) for s in (1, 2, 3)]  # fmt: skip
+    logs = [
+        fake(learning_rate=k / 100, seed=s, test=80 - k + 0.01 * s % 3)
+        for k in range(1, 31)
+        for s in (1, 2, 3)
+    ]
     figure = study_figures(None, logs)["differences"]
     (ax,) = figure.axes
     assert len(ax.get_yticklabels()) == 20
@@ -160,9 +173,11 @@ def test_the_forest_shows_twenty_and_says_how_many_it_does_not():
 
 
 def test_a_schedule_s_gain_is_against_none_in_loss_and_in_accuracy():
-    logs = [fake(scheduler=name, seed=s, test=80 + test + s % 2, loss=loss + s / 1e6)
-            for name, test, loss in (("none", 0, 0.3), ("step", 2, 0.2), ("cosine", -1, 0.1))
-            for s in SEEDS]  # fmt: skip
+    logs = [
+        fake(scheduler=name, seed=s, test=80 + test + s % 2, loss=loss + s / 1e6)
+        for name, test, loss in (("none", 0, 0.3), ("step", 2, 0.2), ("cosine", -1, 0.1))
+        for s in SEEDS
+    ]
     losses, accuracies = study_figures("schedulers", logs)["schedule_gains"].axes
     for ax, expected in ((losses, [-0.1, -0.2]), (accuracies, [2, -1])):
         assert [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"] == (
@@ -185,8 +200,11 @@ def test_sensitivity_is_the_mean_over_the_tuning_seeds_with_the_chosen_rate_mark
     assert best[0.1] == pytest.approx(81.5) and best[0.01] == pytest.approx(77.5)
     stars = {tuple(line.get_xdata()) for line in panels["relu"].lines if line.get_marker() == "*"}
     assert stars == {(0.1,), (0.01,)}
-    hollow = [line.get_xdata()[0] for line in panels["relu"].lines
-              if line.get_marker() == "o" and line.get_markerfacecolor() == "white"]  # fmt: skip
+    hollow = [
+        line.get_xdata()[0]
+        for line in panels["relu"].lines
+        if line.get_marker() == "o" and line.get_markerfacecolor() == "white"
+    ]
     assert hollow == [0.01, 0.001]
     assert "diverged" not in texts(figure)
 
@@ -208,8 +226,10 @@ def test_tuned_beside_usual_on_the_fresh_seeds():
     ax = study_figures("learning-rate", logs, tune_seeds)["tuned"].axes[1]
     assert ax.get_title() == "relu"
     assert [label.get_text() for label in ax.get_xticklabels()] == ["sgd", "adam"]
-    heights = {marker: [line.get_ydata()[0] for line in ax.lines if line.get_marker() == marker]
-               for marker in "o*"}  # fmt: skip
+    heights = {
+        marker: [line.get_ydata()[0] for line in ax.lines if line.get_marker() == marker]
+        for marker in "o*"
+    }
     fresh = np.mean([s % 3 for s in SEEDS])
     assert heights["o"] == pytest.approx([70 + fresh, 80 + fresh])
     assert heights["*"] == pytest.approx([75 + fresh, 85 + fresh])
@@ -252,8 +272,11 @@ def test_no_line_of_theory_where_there_is_none():
 
 
 def test_accuracy_by_depth_is_the_mean_over_seeds():
-    logs = [log for n, t in ((1, 80), (2, 85), (4, 60))
-            for log in cell([t, t + 1, t + 2], hidden=[64] * n, optimizer="sgd")]  # fmt: skip
+    logs = [
+        log
+        for n, t in ((1, 80), (2, 85), (4, 60))
+        for log in cell([t, t + 1, t + 2], hidden=[64] * n, optimizer="sgd")
+    ]
     (ax,) = study_figures("depth", logs)["accuracy_by_depth"].axes
     (curve,) = curves(ax)
     assert list(curve.get_xdata()) == [1, 2, 4]

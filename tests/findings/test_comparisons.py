@@ -74,8 +74,9 @@ def test_differences_agree_with_scipy_s_paired_t_test(a, data):
 @settings(deadline=None)
 @given(numbers, st.data())
 def test_luck_that_a_seed_gives_to_both_cells_changes_nothing(a, data):
-    b, luck = (data.draw(st.lists(st.floats(1, 40), min_size=len(a), max_size=len(a)))
-               for _ in range(2))  # fmt: skip
+    b, luck = (
+        data.draw(st.lists(st.floats(1, 40), min_size=len(a), max_size=len(a))) for _ in range(2)
+    )
     before, after = difference(a, b), difference(np.add(a, luck), np.add(b, luck))
     assert after.mean == pytest.approx(before.mean, abs=1e-9)
     assert after.half == pytest.approx(before.half, abs=1e-6)
@@ -146,12 +147,17 @@ def uneven():
     """Cells of two seeds, in some of which a seed diverged; the loss is the accuracy."""
     numbers = {"a": [90, None], "b": [70, 72], "c": [80, 82], "d": [None, None], "e": [None, 95]}
     return [
-        Cell(name, name, Config(), [
-            fake(seed=s, test=v, val=90, loss=v or 0, diverged=v is None)
-            for s, v in enumerate(values)
-        ])
+        Cell(
+            name,
+            name,
+            Config(),
+            [
+                fake(seed=s, test=v, val=90, loss=v or 0, diverged=v is None)
+                for s, v in enumerate(values)
+            ],
+        )
         for name, values in numbers.items()
-    ]  # fmt: skip
+    ]
 
 
 def labels(cells):

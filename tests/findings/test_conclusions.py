@@ -81,9 +81,10 @@ def test_one_cell_is_described_and_compared_with_nothing():
 
 def test_the_ranking_names_what_is_not_decided():
     logs = (
-        cell(HIGH, activation="gelu") + cell([x + 0.001 * (-1) ** x for x in HIGH])
+        cell(HIGH, activation="gelu")
+        + cell([x + 0.001 * (-1) ** x for x in HIGH])
         + cell(LOW, activation="sigmoid")
-    )  # fmt: skip
+    )
     text = found("activations", logs)
     assert "relu (90.80 %), gelu (90.80 %), sigmoid (81.00 %)" in text
     assert "2 of the 3 differences are supported, all but relu and gelu" in text
@@ -215,12 +216,15 @@ def test_every_sentence_is_a_sentence(study):
 def scheduled(losses, tests):
     """Logs of the four schedules with these mean losses and accuracies, and some noise."""
     return [
-        fake(scheduler=name, seed=s,
-             loss=loss + 0.001 * (s % 3) + (name != "none") * (s - 44) / 1e7,
-             test=test + 0.1 * (s % 2) + (name != "none") * (s - 44) / 1e5)
+        fake(
+            scheduler=name,
+            seed=s,
+            loss=loss + 0.001 * (s % 3) + (name != "none") * (s - 44) / 1e7,
+            test=test + 0.1 * (s % 2) + (name != "none") * (s - 44) / 1e5,
+        )
         for name, loss, test in zip(SCHEDULERS, losses, tests)
         for s in SEEDS
-    ]  # fmt: skip
+    ]
 
 
 def test_schedules_are_compared_with_none_in_loss_and_in_accuracy():
@@ -233,8 +237,11 @@ def test_schedules_are_compared_with_none_in_loss_and_in_accuracy():
 
 
 def test_schedules_without_none_are_ranked_only():
-    logs = [log for log in scheduled((0.2, 0.1, 0.15, 0.3), (88, 89, 88, 87))
-            if log["config"]["scheduler"] != "none"]  # fmt: skip
+    logs = [
+        log
+        for log in scheduled((0.2, 0.1, 0.15, 0.3), (88, 89, 88, 87))
+        if log["config"]["scheduler"] != "none"
+    ]
     text = found("schedulers", logs)
     assert "against no schedule" not in text and "step (89.04 %)" in text
 
@@ -260,11 +267,18 @@ def test_batch_sizes_with_accuracy_steps_and_seconds():
 def deep(factor, tests=(85, 84, 83), depths=(1, 2, 5), activation="sigmoid", init="uniform"):
     """Networks of these depths; |dL/dz| changes by factor (1 % more or less) per layer."""
     return [
-        fake(activation, "sgd_momentum", init=init, hidden=[128] * n, seed=s,
-             test=test + s % 3 + n * s / 1e5,
-             norms=[0.01 * (factor * (1 + 0.01 * (s % 3 - 1))) ** (n - k) for k in range(n)])
-        for n, test in zip(depths, tests) for s in (42, 43, 44)
-    ]  # fmt: skip
+        fake(
+            activation,
+            "sgd_momentum",
+            init=init,
+            hidden=[128] * n,
+            seed=s,
+            test=test + s % 3 + n * s / 1e5,
+            norms=[0.01 * (factor * (1 + 0.01 * (s % 3 - 1))) ** (n - k) for k in range(n)],
+        )
+        for n, test in zip(depths, tests)
+        for s in (42, 43, 44)
+    ]
 
 
 def test_factor_per_layer_beside_the_one_of_theory():

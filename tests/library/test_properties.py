@@ -291,8 +291,15 @@ def test_what_is_not_finite_is_divergence_never_nan(losses, measured, place, bad
     record = {"val_loss": loss, "val_accuracy": accuracy, "gradient_stats": statistics}
     record["val_confusion"] = np.arange(8.0).reshape(2, 2, 2)
     records = to_host_together(record, 2)
-    names = ("epoch", "train_loss", "val_loss", "val_accuracy", "val_confusion", "learning_rate",
-             "epoch_time")  # fmt: skip
+    names = (
+        "epoch",
+        "train_loss",
+        "val_loss",
+        "val_accuracy",
+        "val_confusion",
+        "learning_rate",
+        "epoch_time",
+    )
     logs = [{name: [] for name in names} for _ in range(2)]
     for log, numbers, steps in zip(logs, records, ([1.0], losses), strict=True):
         log |= {"diverged": None, "gradient_stats": {}, "histograms": {}}
@@ -346,9 +353,12 @@ def test_most_wrong_is_all_that_is_wrong_or_the_worst_of_it(batch):
 # ---- files
 
 KINDS = st.one_of(
-    hnp.boolean_dtypes(), hnp.integer_dtypes(), hnp.floating_dtypes(), hnp.complex_number_dtypes(),
+    hnp.boolean_dtypes(),
+    hnp.integer_dtypes(),
+    hnp.floating_dtypes(),
+    hnp.complex_number_dtypes(),
     hnp.unicode_string_dtypes(),
-)  # fmt: skip
+)
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)
 
 
@@ -379,10 +389,12 @@ def test_any_bytes_are_refused_as_a_file_of_arrays(data):
 
 @for_all
 @given(
-    st.lists(COUNTS, min_size=2, max_size=4), st.sampled_from(list(ACTIVATIONS)),
-    st.sampled_from(list(INITIALIZERS)), st.one_of(SEEDS, st.lists(SEEDS, min_size=1, max_size=3)),
+    st.lists(COUNTS, min_size=2, max_size=4),
+    st.sampled_from(list(ACTIVATIONS)),
+    st.sampled_from(list(INITIALIZERS)),
+    st.one_of(SEEDS, st.lists(SEEDS, min_size=1, max_size=3)),
     DTYPES,
-)  # fmt: skip
+)
 def test_any_network_comes_back(sizes, activation, init, seed, dtype):
     model = MLP(sizes, activation, init, seed, dtype)
     with TemporaryDirectory() as folder:

@@ -21,8 +21,11 @@ THETA = np.linspace(-1, 1, 8, dtype="float32")  # of a network 3 - 2
 
 def assert_same_model(model, expected):
     assert (model.sizes, model.activation, model.init, model.dtype) == (
-        expected.sizes, expected.activation, expected.init, expected.dtype
-    )  # fmt: skip
+        expected.sizes,
+        expected.activation,
+        expected.init,
+        expected.dtype,
+    )
     assert type(model.theta) is type(expected.theta)
     np.testing.assert_array_equal(model.theta, expected.theta)
 

@@ -16,10 +16,31 @@ def lab(tmp_path, tiny, monkeypatch):
     def run(*options):
         try:
             return exp3.main(
-                ["--activation", "relu", "tanh", "--optimizer", "adam", "--seed", "1", "2",
-                 "--hidden", "6", "5", "--batch-size", "64", "--epochs", "4", "--device", "cpu",
-                 "--jobs", "1", "--out", str(tmp_path / "out"), *map(str, options)]
-            )  # fmt: skip
+                [
+                    "--activation",
+                    "relu",
+                    "tanh",
+                    "--optimizer",
+                    "adam",
+                    "--seed",
+                    "1",
+                    "2",
+                    "--hidden",
+                    "6",
+                    "5",
+                    "--batch-size",
+                    "64",
+                    "--epochs",
+                    "4",
+                    "--device",
+                    "cpu",
+                    "--jobs",
+                    "1",
+                    "--out",
+                    str(tmp_path / "out"),
+                    *map(str, options),
+                ]
+            )
         except SystemExit as stop:
             return stop.code
 

@@ -270,10 +270,23 @@ def assert_refused(path, what=None):
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"null", b"7", b'"text"', b"[]", b"{}", b"[" * 100_000, b'{"a":' * 100_000, b"NaN",
-     b"\xff\xfe{\0}\0", b"1" * 10_000, bytes(1000), b"\x80\x04\x95pickle"],
+    [
+        b"",
+        b"null",
+        b"7",
+        b'"text"',
+        b"[]",
+        b"{}",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b"NaN",
+        b"\xff\xfe{\0}\0",
+        b"1" * 10_000,
+        bytes(1000),
+        b"\x80\x04\x95pickle",
+    ],
     ids=lambda data: repr(data[:8]),
-)  # fmt: skip
+)
 def test_what_is_no_log_is_refused(saved, data):
     path = saved / RUN / "training_log.json"
     path.write_bytes(data)

@@ -124,10 +124,30 @@ DIGITS = Config(epochs=30, batch_size=16, hidden=(64, 32))
 def start(out, optimizer, jobs, activations=("relu", "tanh"), epochs=30, **settings):
     """Start a sweep of DIGITS in a process group of its own."""
     command = [
-        sys.executable, ROOT / "experiments" / "exp3.py", "--dataset", "digits", "--device", "cpu",
-        "--activation", *activations, "--optimizer", optimizer, "--hidden", 64, 32, "--epochs",
-        epochs, "--batch-size", 16, "--checkpoint-every", 1, "--jobs", jobs, "--out", out,
-    ]  # fmt: skip
+        sys.executable,
+        ROOT / "experiments" / "exp3.py",
+        "--dataset",
+        "digits",
+        "--device",
+        "cpu",
+        "--activation",
+        *activations,
+        "--optimizer",
+        optimizer,
+        "--hidden",
+        64,
+        32,
+        "--epochs",
+        epochs,
+        "--batch-size",
+        16,
+        "--checkpoint-every",
+        1,
+        "--jobs",
+        jobs,
+        "--out",
+        out,
+    ]
     return subprocess.Popen(
         list(map(str, command)),
         stdout=subprocess.PIPE,

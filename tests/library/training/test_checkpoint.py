@@ -113,12 +113,18 @@ def checkpoint(tiny, tmp_path):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"activation": "relu"}, {"optimizer": "adamw"}, {"learning_rate": 0.002},
-        {"scheduler": "cosine"}, {"seed": 43}, {"epochs": 5}, {"batch_size": 32}, {"init": "he"},
+        {"activation": "relu"},
+        {"optimizer": "adamw"},
+        {"learning_rate": 0.002},
+        {"scheduler": "cosine"},
+        {"seed": 43},
+        {"epochs": 5},
+        {"batch_size": 32},
+        {"init": "he"},
         {"hidden": (5, 6)},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_checkpoints_of_other_runs_are_refused(tiny, checkpoint, changes):
     assert_refused(Training([replace(SMALL, **changes)], tiny, CPU).resume, checkpoint)
 

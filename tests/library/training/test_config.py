@@ -35,10 +35,20 @@ def test_usual_learning_rates(optimizer):
     "changes, name",
     [
         ({}, "relu_adam_none_lr0.001_seed42"),
-        ({"batch_size": 128, "init": "uniform", "hidden": [256, 128], "epochs": 5},
-         "relu_adam_none_lr0.001_seed42"),
-        ({"activation": "leaky_relu", "optimizer": "sgd_momentum", "scheduler": "cosine",
-          "learning_rate": 0.05, "seed": 7}, "leaky_relu_sgd_momentum_cosine_lr0.05_seed7"),
+        (
+            {"batch_size": 128, "init": "uniform", "hidden": [256, 128], "epochs": 5},
+            "relu_adam_none_lr0.001_seed42",
+        ),
+        (
+            {
+                "activation": "leaky_relu",
+                "optimizer": "sgd_momentum",
+                "scheduler": "cosine",
+                "learning_rate": 0.05,
+                "seed": 7,
+            },
+            "leaky_relu_sgd_momentum_cosine_lr0.05_seed7",
+        ),
         ({"learning_rate": 1}, "relu_adam_none_lr1_seed42"),
         ({"learning_rate": 10**-3.5}, "relu_adam_none_lr0.00031622776601683794_seed42"),
         ({"batch_size": 32}, "relu_adam_none_lr0.001_batch32_seed42"),
@@ -46,11 +56,13 @@ def test_usual_learning_rates(optimizer):
         ({"hidden": (128,) * 5}, "relu_adam_none_lr0.001_hidden128x5_seed42"),
         ({"hidden": (256, 64)}, "relu_adam_none_lr0.001_hidden256-64_seed42"),
         ({"hidden": (128, 256)}, "relu_adam_none_lr0.001_hidden128-256_seed42"),
-        ({"batch_size": 16, "init": "he", "hidden": [8, 8], "seed": 0},
-         "relu_adam_none_lr0.001_batch16_init-he_hidden8x2_seed0"),
+        (
+            {"batch_size": 16, "init": "he", "hidden": [8, 8], "seed": 0},
+            "relu_adam_none_lr0.001_batch16_init-he_hidden8x2_seed0",
+        ),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_run_id(changes, name):
     assert Config(**changes).run_id == name
 
@@ -68,11 +80,21 @@ def test_every_configuration_has_a_plain_name_of_its_own():
     """Of letters that every file system takes, and not one that results are moved aside under."""
     hidden = [(), (256,), (256, 128), (128, 256), (256, 256), (256,) * 3, (25, 6), (2, 56)]
     cells = [
-        *itertools.product(ACTIVATIONS, OPTIMIZERS, [1e-300, 0.1, 1 / 3, 7, 1e300], SCHEDULERS,
-                           [0, 2**64]),
-        *itertools.product(["relu"], ["sgd"], [0.1], ["none"], [1, 11], [30], [1, 12, 128, 1281],
-                           INITIALIZERS, hidden),
-    ]  # fmt: skip
+        *itertools.product(
+            ACTIVATIONS, OPTIMIZERS, [1e-300, 0.1, 1 / 3, 7, 1e300], SCHEDULERS, [0, 2**64]
+        ),
+        *itertools.product(
+            ["relu"],
+            ["sgd"],
+            [0.1],
+            ["none"],
+            [1, 11],
+            [30],
+            [1, 12, 128, 1281],
+            INITIALIZERS,
+            hidden,
+        ),
+    ]
     ids = [Config(*cell).run_id for cell in cells]
     assert len(set(ids)) == len(ids)
     assert all(re.fullmatch(r"[a-z0-9_.+-]+", name) for name in ids)
@@ -131,9 +153,12 @@ def test_unknown_names_come_with_the_known():
 
 def test_numpy_s_numbers_and_lists_are_python_s_and_tuples():
     config = Config(
-        learning_rate=np.float32(0.5), seed=np.int64(3), epochs=np.int32(2),
-        batch_size=np.uint8(64), hidden=np.array([8, 4]),
-    )  # fmt: skip
+        learning_rate=np.float32(0.5),
+        seed=np.int64(3),
+        epochs=np.int32(2),
+        batch_size=np.uint8(64),
+        hidden=np.array([8, 4]),
+    )
     assert config == Config(learning_rate=0.5, seed=3, epochs=2, batch_size=64, hidden=(8, 4))
     values = [config.learning_rate, config.seed, config.epochs, config.batch_size, *config.hidden]
     assert [type(value) for value in values] == [float] + [int] * 5

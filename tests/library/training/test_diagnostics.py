@@ -358,8 +358,11 @@ def test_most_wrong_by_hand():
     labels = np.array([0, 1, 0, 0, 1, 2])
     found = most_wrong(np.log(odds).astype("float32"), labels, IMAGES)
     assert [(w["row"], w["label"], w["predicted"]) for w in found] == [
-        (2, 0, 1), (1, 1, 0), (3, 0, 2), (5, 2, 0),  # equal odds in the order of rows
-    ]  # fmt: skip
+        (2, 0, 1),
+        (1, 1, 0),
+        (3, 0, 2),
+        (5, 2, 0),  # equal odds in the order of rows
+    ]
     probabilities = [w["probability"] for w in found]
     assert probabilities == pytest.approx([0.9, 0.75, 0.75, 1 / 3], rel=1e-6)
     for w in found:

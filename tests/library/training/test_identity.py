@@ -278,8 +278,13 @@ def test_a_blas_that_threadpoolctl_does_not_know(monkeypatch):
 
 
 def test_two_blas_libraries(monkeypatch):
-    scipy = {"user_api": "blas", "internal_api": "openblas", "version": "1", "architecture": "A",
-             "filepath": "/lib/scipy.libs/o.so"}  # fmt: skip
+    scipy = {
+        "user_api": "blas",
+        "internal_api": "openblas",
+        "version": "1",
+        "architecture": "A",
+        "filepath": "/lib/scipy.libs/o.so",
+    }
     mkl = {"user_api": "blas", "internal_api": "mkl", "version": "2", "filepath": "numpy.libs/m.so"}
     monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: [scipy, mkl])
     blas.cache_clear()

@@ -27,9 +27,14 @@ from nnlite.training.logs import (
 
 SMALL = Config(hidden=(16, 8), epochs=2, batch_size=64)
 EVERY_EPOCH = (
-    "epoch", "train_loss", "val_loss", "val_accuracy", "val_confusion", "learning_rate",
+    "epoch",
+    "train_loss",
+    "val_loss",
+    "val_accuracy",
+    "val_confusion",
+    "learning_rate",
     "epoch_time",
-)  # fmt: skip
+)
 
 
 def run(config, data):
@@ -48,13 +53,24 @@ def test_log_has_the_original_sheet_s_keys_and_what_we_add(tiny):
     assert list(log) == [*new_log(SMALL, tiny, select_device("cpu"), 1), "sha256"]
     assert log["experiment_id"] == SMALL.run_id
     assert log["config"] == {
-        "activation": "relu", "optimizer": "adam", "learning_rate": 0.001, "scheduler": "none",
-        "seed": 42, "epochs": 2, "batch_size": 64, "init": "uniform", "hidden": [16, 8],
-    }  # fmt: skip
+        "activation": "relu",
+        "optimizer": "adam",
+        "learning_rate": 0.001,
+        "scheduler": "none",
+        "seed": 42,
+        "epochs": 2,
+        "batch_size": 64,
+        "init": "uniform",
+        "hidden": [16, 8],
+    }
     assert log["dataset"] == {
-        "name": "tiny", "checksum": tiny.checksum, "source": "conftest.py",
-        "classes": list("0123456789"), "pixels": tiny.pixels, "note": "",
-    }  # fmt: skip
+        "name": "tiny",
+        "checksum": tiny.checksum,
+        "source": "conftest.py",
+        "classes": list("0123456789"),
+        "pixels": tiny.pixels,
+        "note": "",
+    }
     assert log["device"].startswith("CPU") and log["stack"] == 1
     assert list(log["versions"]) == ["nnlite", "code", "python", "numpy", "blas", "simd"]
     assert log["versions"]["nnlite"] == nnlite.__version__
@@ -156,11 +172,15 @@ def test_all_is_copied_to_the_host_at_once(strict_cupy, device):
     first, second = to_host_together(tree, 2)
     assert strict_cupy.transfers.to_host == (device == "gpu")
     assert first == {
-        "loss": 0.5, "confusion": [[1, 2], [3, 4]], "probe": {"fc1": {"gradient_norm": 1e-300}}
-    }  # fmt: skip
+        "loss": 0.5,
+        "confusion": [[1, 2], [3, 4]],
+        "probe": {"fc1": {"gradient_norm": 1e-300}},
+    }
     assert second == {
-        "loss": None, "confusion": [[5, 6], [7, 8]], "probe": {"fc1": {"gradient_norm": None}}
-    }  # fmt: skip
+        "loss": None,
+        "confusion": [[5, 6], [7, 8]],
+        "probe": {"fc1": {"gradient_norm": None}},
+    }
     assert type(first["confusion"][1][0]) is int
 
     one_run = {"loss": tree["loss"][0], "confusion": tree["confusion"][1]}
@@ -235,9 +255,16 @@ def log():
     layers = ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias", "fc3.weight", "fc3.bias")
     return {
         "experiment_id": "relu_adam_none_lr0.001_seed42",
-        "config": {"activation": "relu", "optimizer": "adam", "scheduler": "none", "seed": 42,
-                   "batch_size": 32, "init": "he", "hidden": [9, 9, 9],
-                   "learning_rate": 0.001},
+        "config": {
+            "activation": "relu",
+            "optimizer": "adam",
+            "scheduler": "none",
+            "seed": 42,
+            "batch_size": 32,
+            "init": "he",
+            "hidden": [9, 9, 9],
+            "learning_rate": 0.001,
+        },
         "dataset": {"name": "tiny"},
         "device": "CPU",
         "versions": {},
@@ -249,13 +276,16 @@ def log():
         "learning_rate": [0.001] * 4,
         "epoch_time": [1.0, 2.0, 3.0, 2.0],
         "gradient_stats": {
-            name: other if name == "fc2.weight" else metric if name == "fc1.weight" else
-            {"mean_abs": [50.0] * 4, "std": [9.0] * 4, "pct_zero": [0.0] * 4}
+            name: other
+            if name == "fc2.weight"
+            else metric
+            if name == "fc1.weight"
+            else {"mean_abs": [50.0] * 4, "std": [9.0] * 4, "pct_zero": [0.0] * 4}
             for name in layers
         },
         "test_loss": 1.6,
         "test_accuracy": 78.0,
-    }  # fmt: skip
+    }
 
 
 def test_summary_by_hand(log):

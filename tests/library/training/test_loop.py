@@ -61,11 +61,14 @@ def assert_close(log, expected):
     assert list(found) == list(wanted)
     for name in wanted:
         slack = (
-            3.4 if "accuracy" in name
-            else 1.0 if "pct" in name or "confusion" in name or "saturated" in name
-            else 2.0 if "counts" in name  # a number may lie on the other side of an edge
+            3.4
+            if "accuracy" in name
+            else 1.0
+            if "pct" in name or "confusion" in name or "saturated" in name
+            else 2.0
+            if "counts" in name  # a number may lie on the other side of an edge
             else 1e-7
-        )  # fmt: skip
+        )
         np.testing.assert_allclose(found[name], wanted[name], 1e-3, slack, err_msg=name)
 
 
@@ -410,9 +413,14 @@ def test_looking_does_not_change_the_training(tiny, models, optimizer):
     for epoch in range(3):
         stepper.learning_rate = SCHEDULERS["cosine"](config.learning_rate, 3)(epoch)
         losses = train_epoch(
-            model, SoftmaxCrossEntropy(), stepper,
-            tiny.x_train, tiny.y_train, random["batches"].permutation(rows), 64,
-        )  # fmt: skip
+            model,
+            SoftmaxCrossEntropy(),
+            stepper,
+            tiny.x_train,
+            tiny.y_train,
+            random["batches"].permutation(rows),
+            64,
+        )
         assert log["train_loss"][epoch] == pytest.approx(losses.mean(), rel=1e-6)
     np.testing.assert_array_equal(models[0].theta, model.theta)
 
@@ -506,8 +514,12 @@ WILD = Config(optimizer="sgd", learning_rate=1e6, hidden=(16, 8), epochs=4, batc
 def test_divergence_ends_the_log_and_is_no_nan(tiny, batch_losses):
     calls = []
     log = run(WILD, tiny, on_epoch=lambda epoch, _: calls.append(epoch))
-    bad = [(e, s) for e, losses in enumerate(batch_losses, 1) for s, x in enumerate(losses, 1)
-           if not np.isfinite(x)]  # fmt: skip
+    bad = [
+        (e, s)
+        for e, losses in enumerate(batch_losses, 1)
+        for s, x in enumerate(losses, 1)
+        if not np.isfinite(x)
+    ]
     assert log["diverged"] == {"epoch": bad[0][0], "step": bad[0][1]}
     assert log["epoch"] == calls == list(range(1, bad[0][0] + 1)) and len(calls) < WILD.epochs
     assert all(len(log[key]) == len(log["epoch"]) for key in EVERY_EPOCH)
