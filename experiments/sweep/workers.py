@@ -9,6 +9,7 @@ import time
 from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,16 @@ def processes(jobs: int, **settings) -> Parallel:
         resource_tracker.ensure_running()  # it inherits what is blocked
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     obedience = {"initializer": obey, "initargs": (os.getpid(),)}
-    return Parallel(jobs, max_nbytes=None, temp_folder=os.sep, **obedience, **settings)
+    pool = partial(Parallel, jobs, max_nbytes=None, temp_folder=os.sep, **obedience)
+    if jobs > 1:
+        # The first task starts them all. They inherit that they ignore Ctrl-C: otherwise one that
+        # comes before they can obey makes each of them print a traceback.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        first = pool(return_as="generator")([delayed(int)()])
+        signal.signal(signal.SIGINT, before)
+        with contextlib.suppress(BrokenProcessPool):  # the next task says so as well
+            list(first)
+    return pool(**settings)
 
 
 def obey(parent: int) -> None:

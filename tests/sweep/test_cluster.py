@@ -324,28 +324,32 @@ def test_if_the_scheduler_dies_what_is_finished_is_kept(cluster, run, tmp_path, 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C in another way")
-def test_ctrl_c_twice_ends_a_cluster_of_our_own_in_peace(distributed, tmp_path):
-    """All processes of a terminal get it, and again while the first one is being dealt with."""
-    lab = subprocess.Popen(
-        [sys.executable, ROOT / "experiments" / "exp3.py", *SWEEP, "--seed", "1", "2", "3"]
-        + ["--cluster", "local", "--jobs", "2", "--out", tmp_path / "out"],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+@pytest.mark.parametrize("moment", ["interrupted with", "drawing the figures"])
+def test_ctrl_c_twice_ends_a_cluster_of_our_own_in_peace(moment, distributed, tmp_path):
+    """All processes of a terminal get it: workers, and those that are just starting, to draw."""
+    said = tmp_path / "said.txt"
+    command = [*SWEEP, "--seed", "1", "2", "3", "--cluster", "local", "--jobs", "2"]
+    with said.open("w") as output:
+        lab = subprocess.Popen(
+            [sys.executable, ROOT / "experiments" / "exp3.py", *command, "--out", tmp_path / "out"],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
     try:
         soon(lambda: logs(tmp_path / "out"), seconds=180)
-        for _ in range(2):
-            os.killpg(lab.pid, signal.SIGINT)
-            time.sleep(0.3)
-        output, _ = lab.communicate(timeout=60)
+        os.killpg(lab.pid, signal.SIGINT)
+        soon(lambda: moment in said.read_text(), seconds=60)
+        time.sleep(0.2)
+        os.killpg(lab.pid, signal.SIGINT)
+        code = lab.wait(timeout=120)
     finally:
         lab.kill()
-    assert "Traceback" not in output and "Exception" not in output
-    assert output.endswith("\ninterrupted; what is finished is saved\n")
-    assert lab.returncode in (130, -signal.SIGINT)  # the latter if Python had just ended
+    words = said.read_text()
+    assert "Traceback" not in words and "Exception" not in words
+    assert words.endswith("\ninterrupted; what is finished is saved\n")
+    assert code == 130
 
 
 def test_workers_that_round_differently_are_named_once():
