@@ -136,8 +136,9 @@ class MLP:
         logits = self._outputs.get(f"fc{len(self.sizes) - 1}")
         if logits is None:
             raise ValueError("backward needs what forward keeps: call forward first")
-        if np.shape(dlogits) != logits.shape:
-            raise ValueError(f"dlogits has shape {np.shape(dlogits)}, the logits {logits.shape}")
+        array_module(dlogits)  # raises for a list
+        if dlogits.shape != logits.shape:
+            raise ValueError(f"dlogits has shape {dlogits.shape}, the logits {logits.shape}")
         gradient = dlogits
         for name, layer in reversed(self.layers.items()):
             self._output_gradients[name] = gradient
