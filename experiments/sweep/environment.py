@@ -25,6 +25,7 @@ def settle() -> None:
             stream.reconfigure(errors="spell")
     # Python's -m, which starts workers, would import a numpy.py in the current folder.
     os.environ["PYTHONSAFEPATH"] = "1"
+    os.environ["MPLBACKEND"] = "agg"  # matplotlib cannot start with one that is not installed
     np.seterr(all="warn", under="ignore")  # as NumPy itself does, whatever a startup file says
 
 

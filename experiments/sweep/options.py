@@ -151,6 +151,7 @@ class Parser(argparse.ArgumentParser):
     """argparse, but an error is one sentence, without the usage text."""
 
     def error(self, message: str):
+        message = " ".join(message.split())  # in one line, whatever was typed
         self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
 
 

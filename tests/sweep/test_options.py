@@ -1,11 +1,13 @@
 """sweep/options.py: what the command line means, and what it refuses."""
 
+import os
 import re
+import subprocess
 
 import pytest
 
 from nnlite import Config
-from sweep.options import grid, parse
+from sweep.options import check_writable, grid, parse
 from sweep.studies import STUDIES
 
 
@@ -43,10 +45,40 @@ def refusal(capfd, *words):
         ("--plot-only --restart", "argument --plot-only: it trains nothing, so leave --restart"),
         ("--plot-only --study depth --seed 1", "so leave --seed out"),
         ("--report-only", "use --plot-only"),
+        ("--seed 1 --lr 1 --seed 2", "argument --seed: it is there twice"),
+        ("--out=a --out b", "argument --out: it is there twice"),
     ],
 )
 def test_options_that_contradict_each_other(flags, words, capfd):
     assert words in refusal(capfd, *flags.split())
+
+
+INTEGERS = ["--seed", "--tune-seed", "--epochs", "--batch-size", "--hidden", "--depth", "--jobs",
+            "--stack", "--checkpoint-every"]  # fmt: skip
+ODD = ["1_2", "١٢", "１２", "-0", "+5", " 5", "1.0", "1e3", "0x10", "10**9", "inf", "9" * 30, ""]
+
+
+@pytest.mark.parametrize("flag", INTEGERS)
+def test_an_integer_is_digits_and_no_larger_than_can_be_meant(flag, capfd):
+    for value in ODD:
+        assert f"{value!r:.40}" in refusal(capfd, flag, value)
+    most = int(refusal(capfd, flag, "9" * 20).split("to ")[1].split()[0])
+    parse(["--hidden", "8", *([] if flag == "--hidden" else [flag, str(min(most, 1000))])])
+    refusal(capfd, flag, str(most + 1))
+
+
+@pytest.mark.parametrize("value", [*ODD[:3], "nan", "-inf", "1e400", "1e39", "1e-320", "-0.0", ""])
+def test_a_learning_rate_is_a_number_that_float32_can_hold(value, capfd):
+    assert f"{value!r} is not a learning rate" in refusal(capfd, f"--lr={value}")
+
+
+@pytest.mark.parametrize("flag", ["--out", "--data-dir", "--data-file"])
+def test_an_empty_name_is_refused_not_ignored(flag, capfd):
+    assert "the name is empty" in refusal(capfd, flag, "")
+
+
+def test_an_error_is_one_line_whatever_was_typed(capfd):
+    assert "unrecognized arguments: a b" in refusal(capfd, "--out", "o", "a\nb")
 
 
 def test_the_grid_is_every_combination():
@@ -73,6 +105,30 @@ def test_plot_only_of_a_study_is_in_its_folder():
 
 def test_the_command_can_be_typed_again():
     assert parse(["--out", "two words"]).command == "python experiments/exp3.py --out 'two words'"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names and shells of POSIX")
+@pytest.mark.parametrize(
+    "name", [b"\xfc", b"a\nb", b"it's \x1b[31m\\", "mü".encode(), b"\xe2\x80\xae"]
+)
+def test_the_command_has_characters_that_can_be_shown_and_means_the_same_to_a_shell(name):
+    command = parse(["--out", os.fsdecode(name)]).command
+    assert command.isprintable()
+    words = ["bash", "-c", f"printf %s {command.split('--out ')[1]}"]
+    assert subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout == name
+
+
+@pytest.mark.parametrize("name", ["file", "file/below", "link", "pipe", "long" * 100])
+def test_an_out_that_can_be_no_folder_is_refused(name, tmp_path):
+    (tmp_path / "file").write_text("precious")
+    if os.name == "posix":
+        (tmp_path / "link").symlink_to("nowhere")
+        os.mkfifo(tmp_path / "pipe")
+    elif name in ("link", "pipe"):
+        pytest.skip("it needs POSIX")
+    with pytest.raises(ValueError, match="cannot write to --out"):
+        check_writable(tmp_path / name)
+    assert (tmp_path / "file").read_text() == "precious"
 
 
 def test_help_explains_every_flag_and_its_default(capsys):
