@@ -504,7 +504,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--dataset",
         choices=DATASETS,
         default="auto",
-        help="auto: Fashion-MNIST if it can be had, else the digits",
+        help="auto: Fashion-MNIST if available, else the digits",
     )
     parser.add_argument(
         "--data-dir",

@@ -163,7 +163,7 @@ def pytorch(task: Task, activation="relu", optimizer="adam", device="cpu") -> Ca
 
 
 def notebook(task: Task, activation="relu", optimizer="adam") -> Callable:
-    """PyTorch as in the lab sheet's notebook: a DataLoader, Adam as it comes, loss.item() per step.
+    """PyTorch as in the original sheet: a DataLoader, Adam as it comes, loss.item() per step.
 
     It shuffles by itself. The notebook has torchvision prepare each image; that is not asked for
     here, and OneByOne does the same: PIL image, array, ToTensor, Normalize(0.5, 0.5).

@@ -26,7 +26,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         there = os.path.exists(path)
         raise DataError("this is a folder, pipe or device" if there else "there is no such file")
     try:
-        with np.load(path) as file:  # which by itself refuses anything that could be executed
+        with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in (*ARRAYS, "classes") if name in file}
     except Exception as error:  # a damaged file can raise nearly any
         raise DataError(f"this is no readable .npz file ({error!s:.200})") from None

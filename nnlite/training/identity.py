@@ -30,7 +30,7 @@ from ..network import INITIALIZERS
 from ..optimizers import OPTIMIZERS
 from ..schedulers import SCHEDULERS
 
-# A training runs through all modules but these. datasets, fashion, own_data: a checksum stands for
+# A training runs through all modules but these. datasets, fashion, own_data: a checksum covers
 # the data. files: arrays come back from it as they were. saving, gradcheck: used elsewhere only.
 NOT_IN_A_TRAINING = {"datasets", "fashion", "own_data", "files", "saving", "gradcheck"}
 
@@ -130,7 +130,7 @@ def plain(node):
 
 
 def is_text(node) -> bool:
-    """Is it a docstring, or another text that stands alone?"""
+    """Is it a docstring, or another text on its own?"""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
