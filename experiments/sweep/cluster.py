@@ -68,6 +68,11 @@ def connect(address: str, jobs: int, device: str) -> "Cluster":
             raise RuntimeError(
                 f"no worker of {address} can compute this: {cluster.refusals()}; {SAME}"
             )
+    except OSError as error:
+        cluster.__exit__()
+        raise RuntimeError(
+            f"the scheduler at {address} does not answer any more ({error})"
+        ) from None
     except BaseException:
         cluster.__exit__()
         raise
@@ -132,7 +137,7 @@ class Cluster(AbstractContextManager):
         self.refused: dict[str, str] = {}  # worker that must not -> why
         self.rounding: dict[str, dict[str, str]] = {}  # worker -> what decides it there
         self.kinds: set[tuple[str, str]] = set()  # what has decided it on any worker so far
-        self.data = None  # Dask's future of the data, see `share`
+        self.data = None  # Dask's future of the data, see `submit`
 
     def __exit__(self, *exception) -> None:
         """Close the connection. Ctrl-C counts afterwards: Dask would leave processes behind."""
@@ -156,7 +161,7 @@ class Cluster(AbstractContextManager):
         reason = python_differs(self.client.run_on_scheduler(platform.python_version))
         try:
             self.client.run_on_scheduler(code_hash)
-        except (ImportError, AttributeError) as error:
+        except (ImportError, AttributeError) as error:  # it has no nnlite, or an old one
             reason = reason or in_words(error)
         if reason:
             where = f"the scheduler at {self.address}"
