@@ -15,7 +15,7 @@ from sweep import results
 from sweep.cluster import run_on_cluster
 from sweep.memory import free_memory, least_memory
 from sweep.results import Outcome
-from sweep.workers import checkpoint_path, run_all, stack_size, stacks
+from sweep.workers import checkpoint_path, clear_up, run_all, stack_size, stacks
 from words import plural
 
 
@@ -71,6 +71,9 @@ def train_runs(
         )
         if logs:
             print("drawing what there is (press Ctrl-C again to skip that)", flush=True)
+    finally:
+        for stack in todo:
+            clear_up(stack, out)
     for log in logs.values():  # in case somebody has removed it meanwhile
         if not (out / log["experiment_id"] / results.LOG).exists():
             results.save_run(log, out)

@@ -20,11 +20,12 @@ from threadpoolctl import threadpool_limits
 
 from nnlite import Config, Dataset, select_device
 from nnlite.backend import Device
+from nnlite.files import LEFTOVERS
 from nnlite.training import Training
 from nnlite.training.logs import difference, new_log
 from nnlite.training.loop import EVALUATION_ROWS
 from sweep import results
-from sweep.locks import alone
+from sweep.locks import alone, hold
 from sweep.memory import count_parameters
 from sweep.progress import Progress, report
 from sweep.results import CHECKPOINT
@@ -127,6 +128,16 @@ def stack_size(device: Device, config: Config, data: Dataset) -> int:
 def checkpoint_path(stack: list[Config], out: Path) -> Path:
     """Return where a stack keeps its checkpoint: in the folder of its first run."""
     return out / stack[0].run_id / CHECKPOINT
+
+
+def clear_up(stack: list[Config], out: Path) -> None:
+    """Delete what a worker that was killed left in its run's folder, if nobody trains there now."""
+    lock = out / stack[0].run_id / "lock"
+    with contextlib.suppress(OSError):
+        if lock.exists() and (file := hold(lock)):
+            for left in (*lock.parent.glob(LEFTOVERS), lock):
+                left.unlink()
+            file.close()
 
 
 def run_stack(

@@ -30,6 +30,7 @@ from nnlite.files import read_arrays
 from nnlite.optimizers import OPTIMIZERS
 from nnlite.training import Training
 from sweep import workers
+from sweep.locks import hold
 from sweeps import SECOND, logs_in, temporary_files, undisturbed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -281,7 +282,7 @@ def test_ctrl_c_once(tmp_path, ctrl_c_works):
         assert f"interrupted with {finished} of 2 runs finished" in output
         assert "the same command goes on from here" in output and "Traceback" not in output
         check_whole(out)
-        assert not temporary_files(out)
+        assert not temporary_files(out) and not list(out.glob("*/lock"))
         assert (out / "loss_curves.png").exists() == bool(finished)
         assert len(list(out.glob("*/training_log.json"))) == finished
         assert min(saved_epochs(out).values()) > 0
@@ -400,6 +401,19 @@ def test_a_limit_of_file_sizes_is_one_sentence(tmp_path, jobs):
     assert process.returncode in (1, 2) and "Traceback" not in output
     assert "(File too large)" in output.splitlines()[-1]
     assert not temporary_files(tmp_path)
+
+
+def test_what_a_killed_worker_left_in_a_run_s_folder_goes_unless_it_is_in_use(tmp_path):
+    folder = tmp_path / DIGITS.run_id
+    folder.mkdir()
+    lock = hold(folder / "lock")
+    for name in (".nnlite.01234567.tmp", "checkpoint.npz"):
+        (folder / name).touch()
+    workers.clear_up([DIGITS], tmp_path)
+    assert len(list(folder.iterdir())) == 3
+    lock.close()
+    workers.clear_up([DIGITS], tmp_path)
+    assert [path.name for path in folder.iterdir()] == ["checkpoint.npz"]
 
 
 def test_arrays_are_shared_not_copied(tiny, tmp_path):
