@@ -14,6 +14,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
+from dataclasses import fields
 from functools import partial
 
 from threadpoolctl import threadpool_limits
@@ -67,6 +68,11 @@ def connect(address: str, jobs: int, device: str) -> "Cluster":
             raise RuntimeError(
                 f"no worker of {address} can compute this: {cluster.refusals()}; {SAME}"
             )
+    except OSError as error:
+        cluster.__exit__()
+        raise RuntimeError(
+            f"the scheduler at {address} does not answer any more ({error})"
+        ) from None
     except BaseException:
         cluster.__exit__()
         raise
@@ -108,13 +114,13 @@ def check(device: str, version: str, code: str) -> dict[str, str] | str:
     return {key: found[key] for key in found if key not in ("nnlite", "code", "python")}
 
 
-def compute(stack: list[Config], data: Dataset, device: str, *expected: str) -> list[dict] | str:
+def compute(stack: list[Config], data: dict, device: str, *expected: str) -> list[dict] | str:
     """Train a stack; return its logs, or why this worker must not compute it, see `check`."""
     found = check(device, *expected)
     if isinstance(found, str):
         return found
     threadpool_limits(1)  # for good: another thread of this worker may be training as well
-    return train(stack, data, select_device(device))
+    return train(stack, Dataset(**data), select_device(device))
 
 
 # Here
@@ -131,7 +137,7 @@ class Cluster(AbstractContextManager):
         self.refused: dict[str, str] = {}  # worker that must not -> why
         self.rounding: dict[str, dict[str, str]] = {}  # worker -> what decides it there
         self.kinds: set[tuple[str, str]] = set()  # what has decided it on any worker so far
-        self.data = None  # Dask's future of the data, see `share`
+        self.data = None  # Dask's future of the data, see `submit`
 
     def __exit__(self, *exception) -> None:
         """Close the connection. Ctrl-C counts afterwards: Dask would leave processes behind."""
@@ -155,7 +161,7 @@ class Cluster(AbstractContextManager):
         reason = python_differs(self.client.run_on_scheduler(platform.python_version))
         try:
             self.client.run_on_scheduler(code_hash)
-        except (ImportError, AttributeError) as error:
+        except (ImportError, AttributeError) as error:  # it has no nnlite, or an old one
             reason = reason or in_words(error)
         if reason:
             where = f"the scheduler at {self.address}"
@@ -217,12 +223,13 @@ class Cluster(AbstractContextManager):
         """Return Dask's future of a stack that one worker is to compute."""
         if self.data is None or self.data.status not in ("pending", "finished"):
             # The result of a task, not scattered: Dask sends both to each worker once, but can
-            # make only this one again if all workers that have it are lost.
+            # make only this one again if all workers that have it are lost. Any worker may pass
+            # the data on, even one with another nnlite: so they are sent as a dict.
             import dask
 
             with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 GB"}):
-                where = {"workers": list(self.threads), "allow_other_workers": True}
-                self.data = self.client.submit(lambda data: data, data, pure=False, **where)
+                arrays = {field.name: getattr(data, field.name) for field in fields(data)}
+                self.data = self.client.submit(dict, arrays, pure=False)
         # A lambda, because Dask would send `compute` by name, which is of no use to a worker.
         return self.client.submit(
             lambda *args: compute(*args),

@@ -162,6 +162,28 @@ def test_all_workers_may_be_lost_if_others_join(cluster, run, local_logs, tmp_pa
     assert logs(tmp_path) == [log for log in local_logs if log["config"]["activation"] == "relu"]
 
 
+def test_the_only_worker_is_lost_before_it_has_the_data(
+    cluster, run, local_logs, tmp_path, monkeypatch
+):
+    worker = cluster.worker()
+    cluster.client.wait_for_workers(1)
+    submit = cluster_module.Cluster.submit
+
+    def submit_and_kill(*arguments):
+        future = submit(*arguments)
+        if worker.poll() is None:
+            worker.kill()
+            worker.wait()
+            soon(lambda: not cluster.client.nthreads())
+            cluster.worker()
+        return future
+
+    monkeypatch.setattr(cluster_module.Cluster, "submit", submit_and_kill)
+    only = ["--activation", "relu", "--cluster", cluster.address, "--out", tmp_path / "out"]
+    assert run(*SWEEP, *only) == 0
+    assert len(logs(tmp_path / "out")) == 4
+
+
 def test_ctrl_c_takes_the_remaining_runs_off_the_cluster(cluster, run, tmp_path):
     cluster.worker()
 
