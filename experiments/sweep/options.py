@@ -204,9 +204,10 @@ def parse(argv: list[str] | None = None) -> Namespace:
     parser = LabParser()
     if "--report-only" in argv:
         parser.error("argument --report-only: use --plot-only, which writes the report as well")
-    flags = Counter(word.split("=")[0] for word in argv if word.startswith("--"))
-    if twice := next((flag for flag, times in flags.items() if times > 1), None):
-        parser.error(f"argument {twice}: it is there twice; give it once, with all its values")
+    # argparse would keep the last one in silence, but two seeds may be meant.
+    for flag in (f"--{axis}" for axis in ("activation", "optimizer", "seed", "tune-seed")):
+        if argv.count(flag) > 1:
+            parser.error(f"argument {flag}: it is there twice; give it once, with all its values")
     options = parser.parse_args(argv)
     if options.study == "list":
         print(listing())

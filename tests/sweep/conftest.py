@@ -13,34 +13,23 @@ def lab(tmp_path, tiny, monkeypatch):
     monkeypatch.setattr(exp3, "load", lambda *args, **kwargs: tiny)
     monkeypatch.setattr(exp3, "draw", lambda *args: 0)
 
+    usual = {
+        "--activation": "relu tanh",
+        "--optimizer": "adam",
+        "--seed": "1 2",
+        "--hidden": "6 5",
+        "--batch-size": "64",
+        "--epochs": "4",
+        "--device": "cpu",
+        "--jobs": "1",
+    }
+
     def run(*options):
+        """What is usual here, unless options say otherwise."""
+        words = [f"{flag} {value}" for flag, value in usual.items() if flag not in options]
+        words = [*" ".join(words).split(), "--out", str(tmp_path / "out"), *map(str, options)]
         try:
-            return exp3.main(
-                [
-                    "--activation",
-                    "relu",
-                    "tanh",
-                    "--optimizer",
-                    "adam",
-                    "--seed",
-                    "1",
-                    "2",
-                    "--hidden",
-                    "6",
-                    "5",
-                    "--batch-size",
-                    "64",
-                    "--epochs",
-                    "4",
-                    "--device",
-                    "cpu",
-                    "--jobs",
-                    "1",
-                    "--out",
-                    str(tmp_path / "out"),
-                    *map(str, options),
-                ]
-            )
+            return exp3.main(words)
         except SystemExit as stop:
             return stop.code
 

@@ -46,7 +46,7 @@ def refusal(capfd, *words):
         ("--plot-only --study depth --seed 1", "so leave --seed out"),
         ("--report-only", "use --plot-only"),
         ("--seed 1 --lr 1 --seed 2", "argument --seed: it is there twice"),
-        ("--out=a --out b", "argument --out: it is there twice"),
+        ("--optimizer sgd --optimizer adam", "argument --optimizer: it is there twice"),
     ],
 )
 def test_options_that_contradict_each_other(flags, words, capfd):
