@@ -108,7 +108,7 @@ def test_axes_are_compared_with_all_else_equal():
 
 
 def test_many_layers_are_counted():
-    assert "layers of 8, 8, 8, 8, 8 and 55 more" in "\n".join(limits(None, [fake(hidden=[8] * 60)]))
+    assert "layers of 8, 8, 8, 8, 8 and 55 more" in limits(None, [fake(hidden=[8] * 60)])
 
 
 def test_a_ranking_of_many_cells_names_the_first_and_the_last():
