@@ -6,12 +6,9 @@ it, "auto" offers the digits, which need no network. `load_file` reads data of y
 
 import hashlib
 import os
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +17,6 @@ from .fashion import FILES as FILES  # for all who look for them here
 from .own_data import ARRAYS, as_labels, as_pixels, printable, read_npz
 
 DATASETS = ("auto", "fashion-mnist", "digits")
-TIMEOUT = 10.0  # seconds without an answer after which a server is given up
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,25 +139,3 @@ def load_file(path: str | os.PathLike) -> Dataset:
         return Dataset(name, *parts, classes, source, " ".join(lost + unseen), pixels)
     except DataError as error:
         raise DataError(printable(f"{path}: {error}")) from None
-
-
-def in_time(function: Callable[[], Any]) -> Any:
-    """Return function(), or raise TimeoutError after TIMEOUT seconds."""
-    outcome = []
-
-    def work() -> None:
-        try:
-            outcome.append((function(), None))
-        except Exception as error:
-            outcome.append((None, error))
-
-    # A thread, because no socket's timeout covers looking up the name of the host.
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(TIMEOUT)
-    if not outcome:
-        raise TimeoutError(f"no answer within {TIMEOUT:g} s")
-    result, error = outcome[0]
-    if error:
-        raise error
-    return result

@@ -12,17 +12,17 @@ import sys
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import fields
 from functools import partial
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from nnlite import Config, Dataset, __version__, select_device, train
 from nnlite.backend import CPU
-from nnlite.datasets import in_time
 from nnlite.training.logs import code_hash, difference, new_log, verify
 from sweep.progress import Progress, latest_epoch
 from sweep.workers import STOP_SIGNALS
@@ -31,6 +31,7 @@ from words import plural
 SAME = "each machine needs the same Python, packages and nnlite as this one"
 TRIES = 4  # a run that failed on this many workers, or was lost with them, is given up
 POLL_SECONDS = 1.0  # how often to look for workers that have come or gone
+ANSWER_SECONDS = 10.0  # without an answer after which a scheduler is given up
 CLOSE_SECONDS = 20.0
 RESULT_SECONDS = 30.0  # a log that takes longer to arrive was lost with its worker
 
@@ -376,3 +377,25 @@ def not_asked_for(logs: list[dict], stack: list[Config], data: Dataset) -> str:
     except (ValueError, LookupError, TypeError) as error:
         return in_words(error)
     return ""
+
+
+def in_time(function: Callable[[], Any]) -> Any:
+    """Return function(), or raise TimeoutError after ANSWER_SECONDS."""
+    outcome = []
+
+    def work() -> None:
+        try:
+            outcome.append((function(), None))
+        except Exception as error:
+            outcome.append((None, error))
+
+    # A thread, because no socket's timeout covers looking up the name of the host.
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(ANSWER_SECONDS)
+    if not outcome:
+        raise TimeoutError(f"no answer within {ANSWER_SECONDS:g} s")
+    result, error = outcome[0]
+    if error:
+        raise error
+    return result

@@ -419,7 +419,7 @@ def test_a_cluster_of_our_own_and_a_run_that_kills_its_workers(
 
 
 def test_a_scheduler_that_does_not_answer(distributed, run, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(datasets, "TIMEOUT", 1.0)
+    monkeypatch.setattr("sweep.cluster.ANSWER_SECONDS", 1.0)
     with socket.socket() as silent:  # accepts connections, and says nothing
         silent.bind(("127.0.0.1", 0))
         silent.listen()

@@ -141,7 +141,7 @@ def test_comments_docstrings_and_formatting_do_not_count(copy):
         'def forward(self, z: Array) -> Array:\n        "a"',
     )
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
-    edit(copy / "datasets.py", "TIMEOUT = 10.0", "TIMEOUT = 20.0")  # the data have their checksum
+    edit(copy / "fashion.py", "TIMEOUT = 10.0", "TIMEOUT = 20.0")  # the data have their checksum
     for name in (".activations.py.swp", "activations copy.py", "activations.py~", "notes.txt"):
         (copy / name).write_text("other")
     (copy / ".ipynb_checkpoints").mkdir()
