@@ -165,7 +165,8 @@ def as_text(conclusions, width: int) -> str:
     lines = []
     for heading, sentences in parts.items():
         lines.append(heading)
-        lines += [textwrap.fill(f"- {s}", width, subsequent_indent="  ") for s in sentences]
+        wrapped = {"subsequent_indent": "  ", "break_on_hyphens": False}
+        lines += [textwrap.fill(f"- {s}", width, **wrapped) for s in sentences]
         lines.append("")
     return "\n".join(lines)
 

@@ -19,12 +19,15 @@ def fake(
 ):  # fmt: skip
     """A log with the keys that conclusions read: numbers per epoch rise to val and fall to loss.
 
-    val, by default test + 1, is the best validation accuracy, reached at the last epoch.
+    val, by default test + 1, is the best validation accuracy, reached at the last epoch. norms are
+    |dL/dz| of the hidden layers before training.
     """
     if learning_rate is None:
         learning_rate = OPTIMIZERS[optimizer].default_learning_rate
     val = test + 1 if val is None else val
     rise = np.linspace(0.7, 1, epochs)
+    if norms and len(norms) == len(hidden):
+        norms = [*norms, 1.0]  # of the logits
     layers = {f"fc{k + 1}": {"gradient_norm": norm} for k, norm in enumerate(norms or [])}
     return {
         "experiment_id": "a run",
@@ -41,7 +44,7 @@ def fake(
         "val_accuracy": [*(val * rise)[:-1], None if diverged else val],
         "learning_rate": [learning_rate] * epochs, "epoch_time": [seconds] * epochs,
         "steps_per_epoch": steps, "gradient_stats": {},
-        "initial": {"gradient_stats": {}, "probe": layers},
+        "initial": {"gradient_stats": {}, "probe": layers}, "probe": {}, "update_ratio": {},
         "test_loss": None if diverged else 0.4, "test_accuracy": None if diverged else test,
         "test_confusion": None if diverged else (np.eye(10, dtype=int) * 1000).tolist(),
     }  # fmt: skip

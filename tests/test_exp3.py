@@ -167,7 +167,7 @@ def test_conclusions_are_printed_and_kept(lab, undrawn, capsys, monkeypatch):
     assert " ".join(text.split()) in " ".join(shown.split())
     conclusions = shown[shown.index("What was found") : shown.index("see ")]
     assert max(map(len, conclusions.splitlines())) <= 60
-    assert "One seed decides nothing" in text
+    assert "All of this happened in one seed" in text
 
 
 # ---- studies

@@ -16,7 +16,7 @@ from figures import inside, style
 from findings.comparisons import (
     Difference,
     against_no_schedule,
-    compare,
+    compare_all,
     finished,
     initial_norms,
     ranked,
@@ -149,8 +149,8 @@ def differences(sweep: Sweep) -> Figure | None:
         return None
     best, *others = ranked(sweep.cells)
     rows = [
-        (style.short(cell.label) + seeds_diverged(cell), cell, compare(cell, best))
-        for cell in others
+        (style.short(cell.label) + seeds_diverged(cell), cell, difference)
+        for cell, _, difference in compare_all((cell, best) for cell in others)
     ]
     title = f"Test accuracy against the best cell, {style.short(best.label)}"
     return forest(title, sweep, [(rows, "percentage points", 2)])
@@ -189,7 +189,7 @@ def forest(title: str, sweep: Sweep, panels: list[tuple[list[Row], str, int]]) -
     for ax, (rows, text, digits) in zip(axes, panels):
         draw_differences(ax, rows[:MOST_ROWS], text, digits)
     figure.subplots_adjust(right=1 - 1.75 / size[0], wspace=0.62)
-    dots = [key("the interval excludes 0", **FULL), key("within the noise", **HOLLOW)]
+    dots = [key("supported, all rows together", **FULL), key("within the noise", **HOLLOW)]
     place = {"loc": "upper left", "bbox_to_anchor": (0, 1 - 0.42 / size[1])}
     figure.legend(handles=dots, ncols=2, **place)
     return figure

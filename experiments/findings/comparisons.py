@@ -7,14 +7,18 @@ are free of the luck that both had. 'A beats B' is supported if the 95 % t-inter
 difference excludes 0. Otherwise it is not decided, which is not the same as 'equal'. Nor is it
 decided if the differences are all the same: accuracies come in steps (0.01 % for 10,000 images), so
 two or three seeds can agree by chance, and then the interval has no width to go by.
+
+What one sentence or table compares is a family, and `together` gives its verdicts: with many
+comparisons some would be supported by luck.
 """
 
 import math
-from collections.abc import Collection
-from itertools import combinations
+from collections.abc import Collection, Iterable, Sequence
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import stdtr, stdtrit
 
 from findings.sweep import Cell, Sweep, Tuning, interval
 from nnlite.network import INITIALIZERS
@@ -35,7 +39,8 @@ class Difference(NamedTuple):
 
     half is the half-width of the 95 % t-interval; mean and half are None if there are too few seeds
     for them. n counts the seeds, left_out those that both cells have but one of them diverged in.
-    verdict is A_BETTER, B_BETTER, NOT_DECIDED or ONE_SEED.
+    verdict is A_BETTER, B_BETTER, NOT_DECIDED or ONE_SEED. p is the p-value of the paired t-test:
+    how probable so large a mean is, or a larger one, if the two were equal.
     """
 
     mean: float | None
@@ -43,6 +48,7 @@ class Difference(NamedTuple):
     n: int
     left_out: int
     verdict: str
+    p: float = 1.0
 
     @property
     def supported(self) -> bool:
@@ -63,10 +69,13 @@ def judge(differences: Values, measure: str) -> Difference:
     mean, half = interval(differences.values())
     left_out = sum(difference is None for difference in differences.values())
     n = len(differences) - left_out
-    verdict = ONE_SEED if n == 1 else NOT_DECIDED
-    if half is not None and abs(mean) > half > ROUNDING:  # the interval excludes 0
-        verdict = A_BETTER if (mean > 0) != (measure in LOWER_IS_BETTER) else B_BETTER
-    return Difference(mean, half, n, left_out, verdict)
+    verdict, p = ONE_SEED if n == 1 else NOT_DECIDED, 1.0
+    if half is not None and half > ROUNDING:
+        standard_error = half / stdtrit(n - 1, 0.975)
+        p = float(2 * stdtr(n - 1, -abs(mean) / standard_error))
+        if abs(mean) > half:  # the interval excludes 0, so p < 0.05
+            verdict = A_BETTER if (mean > 0) != (measure in LOWER_IS_BETTER) else B_BETTER
+    return Difference(mean, half, n, left_out, verdict, p)
 
 
 def compare(a: Cell, b: Cell, measure: str = "test_accuracy") -> Difference:
@@ -74,24 +83,47 @@ def compare(a: Cell, b: Cell, measure: str = "test_accuracy") -> Difference:
     return judge(subtract(a.values(measure), b.values(measure)), measure)
 
 
+def together(family: Iterable[Difference]) -> list[Difference]:
+    """Return the differences, in order, with verdicts that hold for all of them at once.
+
+    Of m comparisons of equals, one in twenty has an interval that excludes 0. So the smallest p
+    must be below 0.05 / m, the next one below 0.05 / (m - 1), and so on; from the first that is
+    not, all are undecided (Holm 1979). The intervals stay as they are.
+    """
+    family = list(family)
+    m = sum(difference.half is not None for difference in family)
+    judged = list(family)
+    supported = sorted((d.p, i) for i, d in enumerate(family) if d.supported)
+    fails = next((k for k, (p, _) in enumerate(supported) if k < m - 1 and p >= 0.05 / (m - k)), m)
+    for _, i in supported[fails:]:
+        judged[i] = family[i]._replace(verdict=NOT_DECIDED)
+    return judged
+
+
+def compare_all(
+    pairs: Iterable[tuple[Cell, Cell]], measure: str = "test_accuracy"
+) -> list[tuple[Cell, Cell, Difference]]:
+    """Compare pairs of cells, as one family: rows (a, b, difference)."""
+    pairs = list(pairs)
+    family = together(compare(a, b, measure) for a, b in pairs)
+    return [(a, b, difference) for (a, b), difference in zip(pairs, family)]
+
+
 def differences(
     sweep: Sweep, measure: str = "test_accuracy"
 ) -> list[tuple[Cell, Cell, Difference]]:
-    """Compare every cell with every other one: rows (a, b, difference).
-
-    Of k cells that are k (k - 1) / 2 intervals, of which one in twenty misses the truth by chance.
-    """
-    return [(a, b, compare(a, b, measure)) for a, b in combinations(sweep.cells, 2)]
+    """Compare every cell with every other one: rows (a, b, difference)."""
+    return compare_all(combinations(sweep.cells, 2), measure)
 
 
 def against_no_schedule(sweep: Sweep, measure: str) -> list[tuple[Cell, Cell, Difference]]:
     """Compare each schedule with none, all else equal: rows like those of `differences`."""
-    rows = []
+    pairs = []
     for peers in sweep.peers("scheduler"):
         constant = [cell for cell in peers if cell.config.scheduler == "none"]
         scheduled = [cell for cell in peers if cell.config.scheduler != "none"]
-        rows += [(a, b, compare(a, b, measure)) for a in scheduled for b in constant]
-    return rows
+        pairs += [(a, b) for a in scheduled for b in constant]
+    return compare_all(pairs, measure)
 
 
 def closed_by_tuning(a: Tuning, b: Tuning) -> Difference:
@@ -141,12 +173,18 @@ def seeds_diverged(cell: Cell) -> str:
 # How soon
 
 
-def steps_to(log: dict, target: float) -> int | None:
-    """Return the steps until validation accuracy first reached target %, in whole epochs."""
+def epochs_to(log: dict, target: float) -> int | None:
+    """Return the first epoch after which validation accuracy was target % or more."""
     for epoch, accuracy in zip(log["epoch"], log["val_accuracy"]):
         if accuracy is not None and accuracy >= target:
-            return epoch * log["steps_per_epoch"]
+            return epoch
     return None
+
+
+def steps_to(log: dict, target: float) -> int | None:
+    """Return the steps until validation accuracy first reached target %, in whole epochs."""
+    epoch = epochs_to(log, target)
+    return epoch and epoch * log["steps_per_epoch"]
 
 
 def target_accuracy(cells: Collection[Cell]) -> int | None:
@@ -170,26 +208,52 @@ BOUNDS = ("sigmoid", "tanh")
 
 
 def theoretical_factor(activation: str, init: str) -> float | None:
-    """Return sqrt(D Var(w)) * (the root mean square of f', or its bound); None if unknown.
+    """Return the factor of |dL/dz| from a layer to the one before it, where both are equally wide.
 
-    Weights uniform in +-bound have Var(w) = bound^2 / 3, so that D Var(w) of equal layers is
-    1/3 (uniform), 1 (xavier) or 2 (he).
+    sqrt(D Var(w)) * (the root mean square of f', or its bound); None if unknown. Weights uniform in
+    +-bound have Var(w) = bound^2 / 3, so that D Var(w) of equal layers is 1/3 (uniform), 1 (xavier)
+    or 2 (he).
+    """
+    return theoretical_ratio(activation, init, (100, 100))  # any other width gives the same
+
+
+def theoretical_ratio(activation: str, init: str, widths: Sequence[int]) -> float | None:
+    """Return |dL/dz| of the first of these layers, divided by that of the last, as theory has it.
+
+    It is the product of the factors from layer to layer: layer k of D_k units has the weight of
+    the next one, of shape (D_k, D_k+1), behind it. None if there is no theory for these names.
     """
     if activation not in ROOT_MEAN_SQUARE_SLOPE or init not in INITIALIZERS:
         return None
-    D = 100  # any other gives the same
-    return ROOT_MEAN_SQUARE_SLOPE[activation] * math.sqrt(D * INITIALIZERS[init](D, D) ** 2 / 3)
+    slope = ROOT_MEAN_SQUARE_SLOPE[activation]
+    return math.prod(
+        slope * math.sqrt(D * INITIALIZERS[init](D, D_next) ** 2 / 3)
+        for D, D_next in pairwise(widths)
+    )
+
+
+def gradient_norms(log: dict, after: str) -> list[float]:
+    """Return |dL/dz| of each Linear, first to last; after: "initial" or "last epoch".
+
+    [] if one of them is not known, or 0, which no ratio and no log axis has a place for.
+    """
+    probe = log["initial"]["probe"] if after == "initial" else log["probe"]
+    names = [f"fc{k + 1}" for k in range(1 + len(log["config"]["hidden"]))]
+    norms = [probe.get(name, {}).get("gradient_norm") for name in names]
+    if after != "initial":
+        norms = [history[-1] if history else None for history in norms]
+    return norms if all(norms) else []
+
+
+def first_to_last(log: dict, after: str) -> float | None:
+    """Return |dL/dz| of the first Linear, divided by that of the last one; None if not known."""
+    norms = gradient_norms(log, after)
+    return norms[0] / norms[-1] if norms else None
 
 
 def initial_norms(log: dict) -> list[float]:
-    """Return |dL/dz| of each hidden layer, first to last, before the first step.
-
-    [] if one of them is not known, or 0, which a log axis has no place for.
-    """
-    probe = log["initial"]["probe"]
-    names = [f"fc{k + 1}" for k in range(len(log["config"]["hidden"]))]
-    norms = [probe.get(name, {}).get("gradient_norm") for name in names]
-    return norms if all(norms) else []
+    """Return |dL/dz| of each hidden layer, first to last, before the first step; [] as above."""
+    return gradient_norms(log, "initial")[:-1]
 
 
 def measured_factor(log: dict) -> float | None:

@@ -1,55 +1,66 @@
 """What a sweep shows, in sentences computed from its numbers, and what it does not show.
 
-`conclude` lists the findings and the limits. Each is a function that yields its sentences, or none
-where it has nothing to say. To add a sentence, write such a function and name it there. When
-'A beats B' is supported is explained in `comparisons`.
+`conclude` lists the findings, the most telling first, and the limits. Each is a function that
+yields what it has to say, or nothing. To add one, write such a function and name it there. How the
+networks learned is in `dynamics`, what belongs to a single study in `study`, and when 'A beats B'
+is supported in `comparisons`.
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, groupby
 from typing import NamedTuple
 
 import numpy as np
 
+from findings import dynamics, study
+from findings.clauses import Finding, Findings, accuracy, contrast
 from findings.comparisons import (
-    A_BETTER,
-    B_BETTER,
-    BOUNDS,
     NOT_DECIDED,
     ONE_SEED,
-    Difference,
-    against_no_schedule,
-    closed_by_tuning,
-    compare,
+    compare_all,
     finished,
-    initial_norms,
-    measured_factor,
     ranked,
     seeds_diverged,
-    steps_to,
-    target_accuracy,
-    theoretical_factor,
 )
-from findings.sweep import NAMES, WORDS, Cell, Sweep, Tuning, interval, label, varying
-from sweep.tuning import FIRST_RATES, first_rates, on_edge
-from words import FEW, and_list, ordinal, plural, plus_minus, the_first_few
+from findings.sweep import NAMES, WORDS, Cell, Sweep, label
+from words import FEW, and_list, plural, plus_minus, the_first_few
 
 DATASETS = {
     "fashion-mnist": "Fashion-MNIST",
     "digits": "scikit-learn's small digits, not Fashion-MNIST",
 }
-UNITS = {"test_accuracy": ("percentage points", 2), "final_loss": ("nats", 4)}  # and digits
+PLURALS = {
+    "activation": "activations",
+    "optimizer": "optimizers",
+    "learning_rate": "learning rates",
+    "scheduler": "schedules",
+    "batch_size": "batch sizes",
+    "hidden": "depths",
+    "init": "initializations",
+    "epochs": "numbers of epochs",
+}
 MANY = 40  # of more cells than that a ranking names the first and the last only
+# What a term means. Each is explained once, in the finding or limit where it first appears.
+TERMS = {
+    r"\bcells?\b": "A cell is one combination of settings, with all its seeds.",
+    "percentage point": "From 87 % to 88 % is one percentage point.",
+    "±": "± gives a 95 % interval: of such intervals, 19 in 20 hold the true mean over all seeds.",
+    "nats": "A loss in nats is -ln of the probability that a network gives to the right class: "
+    "90 % is 0.105 nats, 10 % is 2.303.",
+    r"\|dL/dz\|": "|dL/dz| is the size of the gradient of the loss at a layer's output z: what "
+    "backpropagation hands to that layer.",
+}
 Sentences = Iterator[str]
 
 
 class Conclusions(NamedTuple):
-    """Sentences: what was found, and what it does not show."""
+    """What was found, and what it does not show."""
 
-    found: list[str]
+    found: list[Finding]
     not_shown: list[str]
 
 
@@ -58,30 +69,35 @@ def conclude(sweep: Sweep) -> Conclusions:
     if sweep.only_tuned:
         return Conclusions([], ["No run is finished yet that could be compared."])
     cells, tunings = sweep.cells, sweep.tunings
-    found: list[str] = []
+    found: list[Finding] = []
     if tunings:
         tuned = [replace(t.at_best, label=t.label) for t in tunings if t.at_best]
+        found += study.gaps(tunings)
         found += best_cell(tuned, "tuned cell")
-        found += chosen_rates(tunings)
-        found += spans(tunings)
-        found += gaps(tunings)
-        found += steps_needed(tuned, " at tuned rates")
+        found += study.chosen_rates(tunings)
+        found += study.spans(tunings)
+        found += dynamics.speed(tuned, "steps", " at tuned rates")
     else:
-        found += best_cell(cells)
         if sweep.study == "depth":
-            found += gradients_through_depth(cells)
-            found += two_layers(sweep)
-            found += accuracy_through_depth(sweep)
-        elif len(sweep.varies) == 1:
-            found += ranking(cells)
-        else:
+            found += study.gradients_through_depth(cells)
+            found += study.two_layers(sweep)
+            found += study.accuracy_through_depth(sweep)
+        if sweep.study == "schedulers":
+            found += study.schedule_gains(sweep)
+        if sweep.study != "depth":
             found += by_variable(sweep)
-    if sweep.study == "schedulers":
-        found += schedule_gains(sweep)
-    if sweep.study == "batch-size":
-        found += batch_sizes(cells)
-        found += steps_needed(cells, seconds=True)
-    found += stability(cells)
+        found += best_cell(cells)
+        if sweep.study == "batch-size":
+            found += study.batch_sizes(cells)
+            found += dynamics.speed(cells, "steps and seconds")
+        elif sweep.study != "depth":
+            found += dynamics.speed(cells)
+            found += dynamics.gradients_at_start(sweep)
+            found += dynamics.gradients_at_end(sweep)
+            found += dynamics.hidden_gradients(sweep)
+            found += dynamics.stuck_units(cells)
+            found += dynamics.overfitting(sweep)
+            found += dynamics.tuning_would_change(sweep)
     found += diverged(cells)
 
     limits: list[str] = []
@@ -91,47 +107,24 @@ def conclude(sweep: Sweep) -> Conclusions:
     limits += epochs_trained(cells)
     limits += chance(cells)
     limits += missing_runs(sweep)
-    return Conclusions(found, limits)
+    return explained(found, limits)
 
 
-# Clauses
+def explained(found: list[Finding], limits: list[str]) -> Conclusions:
+    """Return both, with each of TERMS explained after the text in which it first appears."""
+    texts = [*(finding.text for finding in found), *limits]
+    for term, meaning in TERMS.items():
+        first = next((k for k, text in enumerate(texts) if re.search(term, text)), None)
+        if first is not None:
+            texts[first] += f" ({meaning})"
+    explained_findings = [Finding(f.topic, text) for f, text in zip(found, texts)]
+    return Conclusions(explained_findings, texts[len(found) :])
 
 
-def contrast(a: str, b: str, difference: Difference) -> str:
-    """Say in a clause which of two cells is better: 'adam beats sgd by 2.10 ± 0.31 ...'."""
-    if difference.n == 0:
-        return f"{a} and {b} have no seed in common that both finished"
-    ahead, behind = (a, b) if difference.mean >= 0 else (b, a)
-    several = ahead.split(" of ")[0].endswith(" layers")
-    beats, leads = ("beat", "are") if several else ("beats", "is")
-    amount = amount_of(difference)
-    if difference.supported:
-        return f"{ahead} {beats} {behind} by {amount}"
-    if difference.verdict == ONE_SEED:
-        return f"{ahead} {leads} {amount} ahead of {behind} in one seed, which decides nothing"
-    return f"the difference between {ahead} and {behind} is within the noise ({amount})"
+# Who wins
 
 
-def amount_of(difference: Difference, measure: str = "test_accuracy") -> str:
-    """'2.10 ± 0.31 percentage points', without the sign."""
-    unit, digits = UNITS[measure]
-    return f"{plus_minus(abs(difference.mean), difference.half, digits)} {unit}"
-
-
-def doubt(difference: Difference) -> str:
-    """Say in brackets why a difference is not supported; "" if it is."""
-    return {NOT_DECIDED: " (within the noise)", ONE_SEED: " (one seed)"}.get(difference.verdict, "")
-
-
-def accuracy(cell: Cell) -> str:
-    """'89.20 ± 0.31 %': the test accuracy of a cell."""
-    return f"{plus_minus(*cell.mean('test_accuracy'), 2)} %"
-
-
-# Findings of every sweep
-
-
-def best_cell(cells: list[Cell], kind: str = "cell") -> Sentences:
+def best_cell(cells: list[Cell], kind: str = "cell") -> Findings:
     """Say which cell has the highest test accuracy, and whether it beats the next.
 
     Only a cell whose seeds all finished can be it.
@@ -139,351 +132,150 @@ def best_cell(cells: list[Cell], kind: str = "cell") -> Sentences:
     order = ranked(finished(cells) if len(cells) > 1 else cells)
     if not order:
         if ranked(cells):
-            yield "In every cell a seed diverged, so none is called the best."
+            yield Finding("Best cell", "in every cell a seed diverged, so none is called the best.")
         elif cells:
-            yield "Every run diverged, so there is nothing to compare."
+            yield Finding("Best cell", "every run diverged, so there is nothing to compare.")
         return
     best = order[0]
     n = len(best.logs) - best.diverged
     seeds = f"mean of {n} seeds, 95 % t-interval" if n > 1 else "one seed"
     amount = accuracy(best)
     if len(cells) == 1:
-        yield f"{best.label}: {amount} test accuracy ({seeds})."
+        yield Finding("Test accuracy", f"{best.label} reaches {amount} ({seeds}).")
         return
-    sentence = f"Highest test accuracy of {len(cells)} {kind}s: {amount} ({seeds}), {best.label}."
-    if len(order) > 1:
-        lead = compare(best, order[1])
-        clause = contrast("it", f"the next ({order[1].label})", lead)
-        paired = f"; {lead.n} seeds paired" if lead.n > 1 else ""
-        sentence += f" {clause[0].upper()}{clause[1:]}{paired}."
+    shared = [cell.label for cell in order if mean_of(cell) == mean_of(best)]
+    if len(shared) > 1:
+        text = f"{and_list(shared)} share the highest test accuracy, {amount} ({seeds})."
+    else:
+        text = f"{best.label} has the highest test accuracy of {len(cells)} {kind}s, {amount}"
+        text += f" ({seeds})."
+        if len(order) > 1:
+            lead = compare_all((best, other) for other in order[1:])[0][2]
+            clause = contrast("it", f"the next ({order[1].label})", lead)
+            paired = f"; {lead.n} seeds paired" if lead.n > 1 else ""
+            text += f" {clause[0].upper()}{clause[1:]}{paired}."
     others = [cell.label + seeds_diverged(cell) for cell in cells if cell.diverged]
     if others:
-        sentence += f" Not ranked: {the_first_few(others)}."
-    yield sentence
+        text += f" Not ranked: {the_first_few(others)}."
+    yield Finding("Best cell", text)
 
 
-def ranking(cells: list[Cell]) -> Sentences:
-    """Say the order of the cells by test accuracy, and which differences are supported.
-
-    Cells with a seed that diverged come last and are in no difference.
-    """
-    order = ranked(finished(cells))
-    if len(order) < 3:
-        return
-    texts = [f"{cell.label} ({cell.mean('test_accuracy')[0]:.2f} %)" for cell in order]
-    others = [cell.label + seeds_diverged(cell) for cell in cells if cell.diverged]
-    if len(order) > MANY:
-        left_out = plural(len(order) - 2 * FEW, "other")
-        listed = ", ".join([*texts[:FEW], f"... ({left_out}) ...", *texts[-FEW:]])
-        more = f"; not ranked: {the_first_few(others)}" if others else ""
-        yield f"Test accuracy from best to worst: {listed}{more}."
-        return
-    listed = ", ".join(texts)
-    if others:
-        listed += f", and not ranked {and_list(others)}"
-    pairs = list(combinations(order, 2))
-    close = [f"{a.label} and {b.label}" for a, b in pairs if not compare(a, b).supported]
-    count = f"{len(pairs) - len(close)} of the {len(pairs)} differences are supported"
-    if 0 < len(close) <= FEW:
-        count += f", all but {'; '.join(close)}"
-    yield f"Test accuracy from best to worst: {listed}; {count}."
-
-
-def by_variable(sweep: Sweep) -> Sentences:
-    """Say for each variable which of its values is best, all else equal."""
+def by_variable(sweep: Sweep) -> Findings:
+    """Say for each variable which of its values is best, all else equal; the weightiest first."""
+    if len(sweep.cells) < 3:
+        return  # two cells: best_cell says it all
+    effects = {}
     for key in sweep.varies:
         moved = [key]
         if key == "optimizer" and "learning_rate" not in sweep.varies:
             moved = [key, "learning_rate"]  # each optimizer has its own
-        clauses, winners, supported = [], Counter(), 0
+        groups: dict[str, list[Cell]] = {}
         for peers in sweep.peers(*moved):
-            order = ranked(finished(peers))
-            if len(order) > 1:
-                first, second = (NAMES[key](getattr(cell.config, key)) for cell in order[:2])
-                lead = compare(*order[:2])
-                where = label(order[0].config, [k for k in sweep.varies if k not in moved])
-                clauses.append(": ".join(filter(None, [where, contrast(first, second, lead)])))
-                winners[first] += 1
-                supported += lead.supported
-        name = WORDS.get(key, key)
-        if len(clauses) > FEW:
-            counts = and_list(f"{value} {n} times" for value, n in winners.most_common())
-            yield (
-                f"Best {name} by test accuracy in {len(clauses)} comparisons, all else equal: "
-                f"{counts}; the lead over the next is supported in {supported} of them."
-            )
-        elif clauses:
-            yield f"Best {name}, all else equal: {'; '.join(clauses)}."
+            where = label(peers[0].config, [k for k in sweep.varies if k not in moved])
+            if len(order := ranked(finished(peers))) > 1:
+                groups[where] = [
+                    replace(cell, label=NAMES[key](getattr(cell.config, key))) for cell in order
+                ]
+        if groups:
+            spans = [mean_of(order[0]) - mean_of(order[-1]) for order in groups.values()]
+            effects[key] = max(spans), groups
+    for key, (_, groups) in sorted(effects.items(), key=lambda item: -item[1][0]):
+        topic = WORDS.get(key, key).capitalize()
+        others = [k for k in sweep.varies if k != key]
+        if max(map(len, groups.values())) == 2:
+            yield Finding(topic, two_values(groups, others))
+        elif len(groups) > FEW:
+            yield Finding(topic, count_of_wins(groups))
+        else:
+            texts = [ranking(where, order) for where, order in groups.items()]
+            if len(sweep.varies) == 1:
+                diverged_too = [c.label + seeds_diverged(c) for c in sweep.cells if c.diverged]
+                texts[0] += f"; not ranked: {the_first_few(diverged_too)}" if diverged_too else ""
+            yield Finding(topic, f"test accuracy from best to worst: {'; '.join(texts)}.")
 
 
-def stability(cells: list[Cell]) -> Sentences:
-    """Compare the original sheet's stability score, 1 / (1 + variance of the loss), to accuracy."""
-    order = ranked(finished(cells))
-    accuracies = [cell.mean("test_accuracy")[0] for cell in order]
-    scores = [cell.mean("training_stability_score")[0] for cell in order]
-    if len(order) < 2 or set(scores) == {1.0}:  # after a single epoch all are 1
-        return
-    top = int(np.argmax(scores))
-    rank = 1 + sum(other > accuracies[top] for other in accuracies)
-    which = f"{ordinal(rank)} of {len(order)} by test accuracy ({accuracies[top]:.2f} %)"
-    if rank == 1:
-        which = "also the most accurate"
-    loss = order[top].curves("train_loss").mean(axis=0)
+def mean_of(cell: Cell) -> float:
+    return cell.mean("test_accuracy")[0]
+
+
+def two_values(groups: dict[str, list[Cell]], others: list[str]) -> str:
+    """Sum up who leads where there are two values: 'adam beats sgd with all 3 activations ...'.
+
+    groups has the two cells, the better one first, by what else is set; others names that.
+    """
+    rows = compare_all(order[:2] for order in groups.values())
+    winners = {(a.label, b.label) for a, b, _ in rows}
+    ties = any(difference.mean == 0 for *_, difference in rows)
+    if len(rows) == 1 or len(winners) > 1 or ties:  # no summary holds for all
+        if len(rows) > FEW:
+            return count_of_wins(groups)
+        clauses = [
+            ": ".join(filter(None, [where, contrast(a.label, b.label, difference)]))
+            for where, (a, b, difference) in zip(groups, rows)
+        ]
+        return f"{'; '.join(clauses)}."
+    (ahead, behind), *_ = winners
+    by_size = sorted(zip(groups, rows), key=lambda row: row[1][2].mean)
+    (least, (*_, smallest)), (most, (*_, largest)) = by_size[0], by_size[-1]
+    count = "both" if len(rows) == 2 else f"all {len(rows)}"
+    what = f"{count} {PLURALS[others[0]] if len(others) == 1 else 'combinations of the rest'}"
+    few = plus_minus(smallest.mean, smallest.half, 2)
+    many = plus_minus(largest.mean, largest.half, 2)
+    supported = all(difference.supported for *_, difference in rows)
+    several = ahead.split(" of ")[0].endswith(" layers")
+    leads = "beat" if several else "beats"
+    if not supported:
+        leads = "are ahead of" if several else "is ahead of"
     sentence = (
-        f"The original sheet's stability score is highest ({scores[top]:.4f}) for "
-        f"{order[top].label}, which is {which}. It rewards a loss that moves little, whether it "
-        f"has converged or learns nothing; this one went from {loss[0]:.3f} to {loss[-1]:.3f} nats."
+        f"{ahead} {leads} {behind} with {what}, by {few} ({least}) to {many} ({most}) percentage "
+        "points of test accuracy."
     )
-    if len(order) > 2:
-        a, s = np.array(accuracies), np.array(scores)
-        opposite = sum(np.sum((a[:k] - a[k]) * (s[:k] - s[k]) < 0) for k in range(len(order)))
-        sentence += (
-            f" It orders {opposite:,} of the {math.comb(len(order), 2):,} pairs of cells the "
-            "opposite way to test accuracy."
-        )
-    yield sentence
+    unsure = [where for where, (*_, d) in zip(groups, rows) if d.verdict == NOT_DECIDED]
+    if unsure:
+        sentence += f" Within the noise: {the_first_few(unsure)}."
+    return sentence
 
 
-def diverged(cells: list[Cell]) -> Sentences:
+def count_of_wins(groups: dict[str, list[Cell]]) -> str:
+    """Say how often each value is the best, where there are too many groups to list."""
+    rows = compare_all(order[:2] for order in groups.values())
+    winners = Counter(a.label if d.mean else "a tie" for a, _, d in rows)
+    counts = and_list(f"{value} {n} times" for value, n in winners.most_common())
+    text = f"best by test accuracy in {len(rows)} comparisons, all else equal: {counts}"
+    if all(difference.verdict == ONE_SEED for *_, difference in rows):
+        return f"{text}."
+    supported = sum(difference.supported for *_, difference in rows)
+    return f"{text}; the lead over the next is supported in {supported} of them."
+
+
+def ranking(where: str, order: list[Cell]) -> str:
+    """Say the order of cells, best first, and which differences are supported.
+
+    'with adam relu (89.20 %), tanh (88.90 %); no difference is supported'.
+    """
+    texts = []
+    for mean, tied in groupby(order, mean_of):
+        texts.append(f"{and_list(cell.label for cell in tied)} ({mean:.2f} %)")
+    if len(texts) > MANY:
+        texts = [*texts[:FEW], f"... ({plural(len(texts) - 2 * FEW, 'other')}) ...", *texts[-FEW:]]
+    text = f"{f'with {where} ' if where else ''}{', '.join(texts)}"
+    if len(order) > MANY or len(order[0].seeds) == 1:
+        return text
+    rows = compare_all(combinations(order, 2))
+    close = [f"{a.label} and {b.label}" for a, b, d in rows if not d.supported]
+    if len(close) == len(rows):
+        return f"{text} (all within the noise)"
+    but = f", but not between {'; '.join(close)}" if 0 < len(close) <= FEW else ""
+    count = f"{len(rows) - len(close)} of {len(rows)}"
+    return f"{text} ({count} differences are supported{but})"
+
+
+def diverged(cells: list[Cell]) -> Findings:
     """Say which cells have runs that diverged."""
     gone = [cell for cell in cells if cell.diverged]
     clauses = [f"{c.label} ({c.diverged} of {plural(len(c.logs), 'seed')})" for c in gone]
     if clauses:
-        yield f"Diverged, and so in no mean and no difference: {the_first_few(clauses)}."
-
-
-# Findings of the studies: schedulers, batch-size, depth
-
-
-def schedule_gains(sweep: Sweep) -> Sentences:
-    """Say what each schedule gains over none, in training loss and in test accuracy."""
-    better = {}
-    for measure, title, says in (
-        ("final_loss", "Final training loss", {A_BETTER: "lower", B_BETTER: "higher"}),
-        ("test_accuracy", "Test accuracy", {A_BETTER: "higher", B_BETTER: "lower"}),
-    ):
-        rows = [(a, gain) for a, _, gain in against_no_schedule(sweep, measure) if gain.n]
-        clauses = [
-            f"{a.label} {amount_of(gain, measure)} {says.get(gain.verdict, 'apart')}{doubt(gain)}"
-            for a, gain in rows
-        ]
-        if clauses:
-            yield f"{title} against no schedule: {'; '.join(clauses)}."
-        better[measure] = [a.label for a, gain in rows if gain.verdict == A_BETTER]
-    in_loss_only = [name for name in better["final_loss"] if name not in better["test_accuracy"]]
-    if in_loss_only:
-        yield (
-            f"With {and_list(in_loss_only)} the training loss got lower, but test accuracy did not "
-            "get demonstrably higher."
-        )
-
-
-def batch_sizes(cells: list[Cell]) -> Sentences:
-    """Say the accuracy, steps and seconds of each batch size."""
-    clauses = []
-    for cell in cells:
-        whole = [log for log in cell.logs if not log["diverged"]]
-        if whole:
-            steps = plural(whole[0]["steps_per_epoch"] * len(whole[0]["epoch"]), "step")
-            seconds = np.mean([sum(log["epoch_time"]) for log in whole])
-            clauses.append(f"{cell.label}: {accuracy(cell)} in {steps}, {seconds:.1f} s")
-    if clauses:
-        yield f"Test accuracy, steps and time: {'; '.join(clauses)}."
-
-
-def steps_needed(cells: list[Cell], where: str = "", seconds: bool = False) -> Sentences:
-    """Say how many steps each cell took to the same validation accuracy; where: ' at ... rates'."""
-    target = target_accuracy(cells)
-    if target is None:
-        return
-    reached, never = {}, []
-    for cell in cells:
-        steps = [steps_to(log, target) for log in cell.logs]
-        if None in steps:
-            never.append(cell.label)
-            continue
-        mean, half = interval(steps)
-        text = f"{cell.label}: {plus_minus(mean, half or None, 0)}"
-        if seconds:
-            epochs = [n // log["steps_per_epoch"] for log, n in zip(cell.logs, steps)]
-            times = [sum(log["epoch_time"][:n]) for log, n in zip(cell.logs, epochs)]
-            text += f" ({np.mean(times):.1f} s)"
-        reached[text] = mean
-    texts = sorted(reached, key=reached.get)
-    if len(texts) > FEW:
-        texts = [*texts[:3], "...", *texts[-3:]]
-    end = f"; not reached by every seed: {the_first_few(never)}" if never else ""
-    yield (
-        f"Steps to {target} % validation accuracy{where}, counted in whole epochs: "
-        f"{'; '.join(texts)}{end}."
-    )
-
-
-def gradients_through_depth(cells: list[Cell]) -> Sentences:
-    """Say the factor of |dL/dz| per layer in the deepest networks, beside the one of theory."""
-    deepest = max(cell.depth for cell in cells)
-    factors: dict[str, list[str]] = {}
-    for cell in cells:
-        activation, init = cell.config.activation, cell.config.init
-        mean, half = interval(map(measured_factor, cell.logs))
-        if cell.depth == deepest and mean is not None:
-            theory = theoretical_factor(activation, init)
-            at_most = "at most " if activation in BOUNDS else ""
-            note = "" if theory is None else f", theory: {at_most}{theory:.3f}"
-            factors.setdefault(activation, []).append(f"{plus_minus(mean, half, 3)} ({init}{note})")
-    for activation, listed in factors.items():
-        yield (
-            f"{activation}, {deepest} hidden layers, before the first step: |dL/dz| changes per "
-            f"layer, towards the input, by the factor {', '.join(listed)}."
-        )
-
-
-def two_layers(sweep: Sweep) -> Sentences:
-    """Say what is left of sigmoid's gradient in the first of two hidden layers.
-
-    With the initial weights that come first, which are the original sheet's.
-    """
-
-    def first_to_last(cell: Cell) -> tuple[float | None, float | None]:
-        return interval(norms[0] / norms[-1] for norms in map(initial_norms, cell.logs) if norms)
-
-    known = [c for c in sweep.cells if c.config.activation == "sigmoid" and first_to_last(c)[0]]
-    two = next((cell for cell in known if cell.depth == 2), None)
-    if two is None:
-        return
-    sentence = (
-        f"With two hidden layers of sigmoid ({two.config.init}) |dL/dz| of the first is "
-        f"{plus_minus(*first_to_last(two), 3)} times that of the second"
-    )
-    peers = [cell for group in sweep.peers("hidden") if two in group for cell in group]
-    deep = max(set(peers) & set(known), key=lambda cell: cell.depth)
-    if deep.depth > 2:
-        left = f"{first_to_last(deep)[0]:.1e} of the last"
-        sentence += f", one such factor; with {deep.depth} layers the first has {left}"
-    if ranked([two]):
-        sentence += f". The two layers reach {accuracy(two)} test accuracy"
-    yield sentence + "."
-
-
-def accuracy_through_depth(sweep: Sweep) -> Sentences:
-    """Say what the deepest networks gain or lose against two hidden layers (or the fewest)."""
-    depths = sorted({cell.depth for cell in sweep.cells})
-    start, deepest = 2 if 2 in depths[:-1] else depths[0], depths[-1]
-    clauses = []
-    for peers in sweep.peers("hidden"):
-        by_depth = {cell.depth: cell for cell in peers}
-        if start < deepest and {start, deepest} <= set(by_depth):
-            gain = compare(by_depth[deepest], by_depth[start])
-            if gain.n:
-                amount = plus_minus(abs(gain.mean), gain.half, 2)
-                name = label(peers[0].config, ["activation", "init"])
-                clauses.append(f"{name} {'+' if gain.mean > 0 else '-'}{amount}{doubt(gain)}")
-    if clauses:
-        yield (
-            f"Test accuracy with {deepest} hidden layers against {start}, after "
-            f"{plural(sweep.cells[0].config.epochs, 'epoch')}, in percentage points: "
-            f"{'; '.join(clauses)}."
-        )
-
-
-# Findings of tuned learning rates
-
-
-def chosen_rates(tunings: list[Tuning]) -> Sentences:
-    """Say which rates the tuning chose, and whether they lie inside of what it tried."""
-    chosen = ", ".join(f"{t.label} {t.best:g}" for t in tunings)
-    edges = [t.label for t in tunings if on_edge(t.scores)]
-    at_edge = "none lies at an edge of what was tried"
-    if edges:
-        at_edge = f"at an edge of what was tried, so a better one may lie beyond: {and_list(edges)}"
-    yield f"Best learning rates on validation: {chosen}; {at_edge}."
-
-
-def spans(tunings: list[Tuning]) -> Sentences:
-    """Say how far accuracy moves over the grid of rates, and at how many of them a seed diverged.
-
-    A rate at which a seed diverged has no accuracy. Without the count, what explodes at high rates
-    would look less sensitive to them.
-    """
-    steady, exploded = {}, []
-    for t in tunings:
-        grid = first_rates(t.usual)  # of equal length for all, without extensions
-        scores = [score for rate, score in t.scores.items() if rate in grid]
-        known = [score for score in scores if score is not None]
-        if len(known) == len(scores) > 0:
-            steady[t.label] = max(known) - min(known)
-        elif known:
-            count = f"{len(scores) - len(known)} of {plural(len(scores), 'rate')}"
-            span = max(known) - min(known)
-            exploded.append(f"{span:.1f} ({t.label}, and diverged at {count})")
-    clauses = []
-    if steady:
-        least, most = min(steady, key=steady.get), max(steady, key=steady.get)
-        name = f" ({least})" if len(tunings) > 1 else ""
-        upto = f" to {steady[most]:.1f} ({most})" if most != least else ""
-        clauses.append(f"by {steady[least]:.1f}{name}{upto} percentage points")
-    if exploded:
-        listed = the_first_few(exploded)
-        clauses.append(f"over the rates at which no seed diverged by {listed} percentage points")
-    if clauses:
-        yield (
-            f"Within the {FIRST_RATES} rates around the usual one, from a factor of 32 below it to "
-            f"32 above, best validation accuracy moves {'; '.join(clauses)}."
-        )
-
-
-def gaps(tunings: list[Tuning]) -> Sentences:
-    """Say what tuning leaves of the gap between two optimizers, all else equal.
-
-    The two are adam and sgd, or else the best and the worst at their usual rates.
-    """
-    keys = set(varying(t.config for t in tunings)) - {"optimizer", "learning_rate"}
-    peers: dict[str, dict[str, Tuning]] = {}
-    for t in tunings:
-        if t.at_usual and t.at_best:
-            peers.setdefault(label(t.config, keys), {})[t.config.optimizer] = t
-    for where, by_optimizer in peers.items():
-        order = ranked(finished([t.at_usual for t in by_optimizer.values()]))
-        names = [cell.config.optimizer for cell in order]
-        if {"adam", "sgd"} <= set(by_optimizer):
-            names = ["adam", "sgd"]
-        if len(names) > 1:
-            a, b = by_optimizer[names[0]], by_optimizer[names[-1]]
-            if closed_by_tuning(a, b).n:
-                yield f"{where}{', ' if where else ''}{gap_between(a, b)}."
-
-
-def gap_between(a: Tuning, b: Tuning) -> str:
-    """Say the gap between two optimizers at usual and at tuned rates, and what that means."""
-    usual, tuned = compare(a.at_usual, b.at_usual), compare(a.at_best, b.at_best)
-    names = a.config.optimizer, b.config.optimizer
-    return (
-        f"usual rates ({a.usual:g} and {b.usual:g}): {contrast(*names, usual)}; "
-        f"tuned rates ({a.best:g} and {b.best:g}): {contrast(*names, tuned)}; "
-        f"{share_of_the_rate(a, b, usual, tuned)}"
-    )
-
-
-def share_of_the_rate(a: Tuning, b: Tuning, usual: Difference, tuned: Difference) -> str:
-    """Say how much of the gap at usual rates was the learning rate."""
-    closed = closed_by_tuning(a, b)
-    if (a.best, b.best) == (a.usual, b.usual):
-        return "both usual rates were already the best"
-    if closed.n == 1:
-        return "but one seed decides nothing"
-    if not usual.supported:
-        return "so there was no supported gap to explain"
-    if tuned.supported and tuned.verdict != usual.verdict:
-        return "so tuning reversed the order"
-    if not closed.supported:
-        return "but the change of the gap is within the noise"
-    if closed.verdict != usual.verdict:
-        return "so tuning widened the gap"
-    share = closed.mean / usual.mean
-    how_much = "most" if share >= 0.5 else "some" if share >= 0.2 else "little"
-    part = plus_minus(abs(closed.mean), closed.half, 2)
-    whole = f"{abs(usual.mean):.2f} percentage points"
-    return f"so {how_much} of the gap was the learning rate ({part} of the {whole})"
+        yield Finding("Diverged", f"and so in no mean and no difference: {the_first_few(clauses)}.")
 
 
 # Limits: what the sweep does not show
@@ -497,8 +289,8 @@ def seeds_and_images(sweep: Sweep) -> Sentences:
     n = len(sweep.seeds)
     if n == 1:
         yield (
-            "One seed decides nothing: another seed may give a different order. Give several, such "
-            "as --seed 42 43 44 45 46."
+            "All of this happened in one seed; another seed may give a different order. Several, "
+            "such as --seed 42 43 44, show what is luck."
         )
         return
     few = ", so few that intervals are wide: more seeds may decide more" if n < 5 else ""
@@ -560,13 +352,12 @@ def epochs_trained(cells: list[Cell]) -> Sentences:
 
 
 def chance(cells: list[Cell]) -> Sentences:
-    """Say how many of the intervals miss the truth by chance."""
-    k, pairs = len(cells), math.comb(len(cells), 2)
-    if k > 2 and any(len(cell.logs) - cell.diverged > 1 for cell in cells):  # or no interval
-        expected = f"{pairs / 20:,.0f}" if pairs >= 200 else f"{pairs / 20:.1f}"
+    """Say what was done about differences that are there by chance alone."""
+    if len(cells) > 2 and any(len(cell.logs) - cell.diverged > 1 for cell in cells):
         yield (
-            f"{k} cells make {pairs:,} comparisons. About one in twenty 95 % intervals misses the "
-            f"truth by chance, here about {expected}; and a cell that is the best of many was "
+            "Where a sentence or a table compares several pairs, a difference counts as supported "
+            "only if it holds for all of them together (Holm's method); the intervals are those of "
+            "single pairs, of which one in twenty misses the truth. The best of many cells was "
             "probably lucky as well."
         )
 

@@ -21,7 +21,7 @@ from figures.inside import grid_diagnostics
 from figures.run import run_figures
 from figures.study import study_figures
 from figures.style import divergence
-from findings.comparisons import A_BETTER, B_BETTER, NOT_DECIDED, best_first, compare
+from findings.comparisons import A_BETTER, B_BETTER, NOT_DECIDED, best_first, compare_all
 from findings.conclusions import Conclusions
 from findings.sweep import NAMES, Cell, Sweep
 from nnlite.files import write_text
@@ -267,8 +267,7 @@ def difference_rows(sweep: Sweep) -> dict:
         at = {cell: k for k, cell in enumerate(cells)}
         pairs = (sorted([best, other], key=at.get) for other in others[:MOST_ROWS])
     rows = []
-    for a, b in pairs:
-        found = compare(a, b)
+    for a, b, found in compare_all(pairs):
         if found.mean is None:  # no seed in common that both finished
             continue
         winner = {A_BETTER: a.label, B_BETTER: b.label, NOT_DECIDED: "within the noise"}

@@ -65,7 +65,7 @@ STUDIES = {
     "depth": study(
         "How do gradients change on their way through many layers, and what does it cost?",
         "--activation relu sigmoid tanh --optimizer sgd_momentum --hidden 128 "
-        f"--depth 1 2 3 4 5 6 7 8 9 10 --init {' '.join(INITIALIZERS)} --epochs 3",
+        f"--depth 1 2 3 5 7 10 --init {' '.join(INITIALIZERS)} --epochs 3",
     ),
     "batch-size": study(
         "What does the batch size change, down to one sample a step?",

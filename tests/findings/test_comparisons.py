@@ -136,6 +136,39 @@ def test_differences_that_are_all_the_same_decide_nothing():
     assert difference([88.11, 87.11, 86.32], [88.0, 87.0, 86.2]).verdict == "a is better"
 
 
+def test_verdicts_of_a_family_are_adjusted_by_holm_s_method():
+    """p is 0.049, 0.012, 0.012 and 0.0001, worked out by scipy; 0.05 / 4, / 3, / 2 and / 1."""
+
+    def with_p(p, n=5):
+        t = stats.t.isf(p / 2, n - 1)
+        half = stats.t.ppf(0.975, n - 1) / t
+        return comparisons.Difference(
+            1.0, half, n, 0, "a is better" if p < 0.05 else "not decided", p
+        )
+
+    def supported(*ps):
+        return [d.supported for d in comparisons.together(map(with_p, ps))]
+
+    assert supported(0.049) == [True]
+    assert supported(0.049, 0.012, 0.013, 0.0001) == [True, True, True, True]
+    assert supported(0.049, 0.012, 0.03, 0.0001) == [False, True, False, True]
+    assert supported(0.0126, 0.3, 0.4, 0.5) == [False] * 4
+    assert supported(0.0124, 0.3, 0.4, 0.5) == [True, False, False, False]
+    assert supported() == []
+    one, *_ = comparisons.together([with_p(0.02), with_p(0.9), with_p(0.9)])
+    assert (one.mean, one.half, one.verdict) == (1.0, with_p(0.02).half, "not decided")
+
+
+@settings(deadline=None)
+@given(numbers, st.data())
+def test_p_is_that_of_scipy_s_paired_t_test(a, data):
+    b = data.draw(st.lists(st.floats(10, 99), min_size=len(a), max_size=len(a)))
+    if np.ptp(np.subtract(a, b)) > 1e-6:
+        assert difference(a, b).p == pytest.approx(
+            stats.ttest_rel(a, b).pvalue, rel=1e-5, abs=1e-12
+        )
+
+
 def test_every_pair_has_a_row():
     logs = [log for name in ACTIVATIONS for log in cell([80, 81], activation=name)]
     pairs = {(a, b) for a, b, _ in differences(Sweep.of(logs))}
@@ -228,6 +261,33 @@ def test_theoretical_factors_worked_out_by_hand():
     assert theoretical_factor("gelu", "he") is theoretical_factor("relu", "orthogonal") is None
 
 
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
+def test_theory_holds_for_the_lab_s_own_network(activation):
+    model = MLP([784, 256, 128, 10], activation, "uniform", seed=3, dtype="float64")
+    random = np.random.default_rng(0)
+    model.forward(random.uniform(-1, 1, (300, 784)))
+    model.backward(random.normal(0, 1, (300, 10)))
+    norms = [float(np.linalg.norm(model.output_gradients()[f"fc{k}"])) for k in (1, 2, 3)]
+    found = comparisons.first_to_last(fake(activation, norms=norms), "initial")
+    theory = comparisons.theoretical_ratio(activation, "uniform", (256, 128, 10))
+    if activation == "relu":
+        assert found == pytest.approx(theory, rel=0.15)
+    else:
+        assert 0.7 * theory < found < 1.02 * theory
+
+
+def test_theory_of_unequal_layers_is_the_product_of_its_factors():
+    """In 784-256-128-10 as the original sheet starts it, D_k Var(w) is 1/3, whatever the width."""
+    widths, ratio = (256, 128, 10), comparisons.theoretical_ratio
+    assert ratio("sigmoid", "uniform", widths) == pytest.approx(1 / 48)  # (1/4)^2 / 3
+    assert ratio("tanh", "uniform", widths) == pytest.approx(1 / 3)
+    assert ratio("relu", "uniform", widths) == pytest.approx(1 / 6)
+    assert ratio("relu", "he", widths) == pytest.approx(1)
+    # Xavier: D_k Var(w) = 2 D_k / (D_k + D_k+1), here 4/3 and 256/138
+    assert ratio("tanh", "xavier", widths) == pytest.approx(math.sqrt(4 / 3 * 256 / 138))
+    assert ratio("gelu", "he", widths) is None
+
+
 @pytest.mark.parametrize("init", ["uniform", "xavier", "he"])
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
 def test_theory_holds_for_real_networks(activation, init):
@@ -246,7 +306,7 @@ def test_theory_holds_for_real_networks(activation, init):
 
 
 def test_measured_factor_is_that_of_a_straight_line_and_leaves_out_the_logits():
-    log = fake(hidden=[50] * 6, norms=[7 * 0.5**k for k in range(5, -1, -1)] + [1000.0])
+    log = fake(hidden=[50] * 6, norms=[*[7 * 0.5**k for k in range(5, -1, -1)], 1000.0])
     assert measured_factor(log) == pytest.approx(0.5)
     assert comparisons.initial_norms(log) == [7 * 0.5**k for k in range(5, -1, -1)]
     assert measured_factor(fake(hidden=[50, 50], norms=[1, 2])) is None

@@ -19,7 +19,7 @@ def test_a_study_takes_all_there_are_of_its_variable():
     assert STUDIES["optimizers"].values("optimizer") == list(OPTIMIZERS)
     assert STUDIES["schedulers"].values("scheduler") == list(SCHEDULERS)
     assert STUDIES["depth"].values("init") == list(INITIALIZERS)
-    assert STUDIES["depth"].values("depth") == [str(n) for n in range(1, 11)]
+    assert {"1", "2", "10"} < set(STUDIES["depth"].values("depth"))
     assert "1" in STUDIES["batch-size"].values("batch-size")
 
 
@@ -46,4 +46,4 @@ def test_listing_names_every_study_with_flags_to_type():
     for name, study in STUDIES.items():
         assert f"{name}: {study.question}" in text
         assert f"\n    {' '.join(study.flags)}" in text
-    assert "(about 360 runs)" in text and "(450 runs)" in text
+    assert "(about 360 runs)" in text and "(270 runs)" in text
