@@ -36,7 +36,7 @@ def test_number_of_runs_counted_by_hand():
         "optimizers": 5 * 5,
         "schedulers": 4 * 5,
         "learning-rate": 3 * 5 * (7 * 2 + 2 * 5),
-        "depth": 10 * 3 * 3 * 5,
+        "depth": 6 * 3 * 3 * 5,
         "batch-size": 5 * 5,
     }
 
