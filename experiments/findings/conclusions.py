@@ -113,10 +113,12 @@ def conclude(sweep: Sweep) -> Conclusions:
 def explained(found: list[Finding], limits: list[str]) -> Conclusions:
     """Return both, with each of TERMS explained after the text in which it first appears."""
     texts = [*(finding.text for finding in found), *limits]
+    meanings: list[list[str]] = [[] for _ in texts]
     for term, meaning in TERMS.items():
         first = next((k for k, text in enumerate(texts) if re.search(term, text)), None)
         if first is not None:
-            texts[first] += f" ({meaning})"
+            meanings[first].append(meaning)
+    texts = [f"{t} ({' '.join(m)})" if m else t for t, m in zip(texts, meanings)]
     explained_findings = [Finding(f.topic, text) for f, text in zip(found, texts)]
     return Conclusions(explained_findings, texts[len(found) :])
 

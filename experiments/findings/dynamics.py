@@ -50,7 +50,8 @@ def speed(cells: list[Cell], unit: str = "epochs", where: str = "") -> Findings:
             continue
         counts = epochs if unit == "epochs" else [steps_to(log, target) for log in cell.logs]
         mean, half = interval(counts)
-        text = plus_minus(mean, half or None, 1 if unit == "epochs" else 0).replace(".0", "")
+        digits = 1 if unit == "epochs" and half else 0  # equal in all seeds: a whole number
+        text = plus_minus(mean, half or None, digits)
         if unit == "steps and seconds":
             times = [sum(log["epoch_time"][:n]) for log, n in zip(cell.logs, epochs)]
             text += f" in {np.mean(times):.1f} s"
@@ -120,7 +121,8 @@ def gradients_at_end(sweep: Sweep) -> Findings:
             order = [order[0], "...", order[-1]]
         yield Finding(
             "Gradients after training",
-            f"the same quotient in the last epoch: {', '.join(order)}.",
+            f"the same quotient in the last epoch: {', '.join(order)}. Above 1, the first layer "
+            "gets more than the last.",
         )
 
 
@@ -166,7 +168,7 @@ def hidden_gradients(sweep: Sweep) -> Findings:
             f" {and_list(hiding)} {verb} the vanishing gradient: dividing each gradient by its own "
             "recent size makes a step as large from a small gradient as from a big one."
         )
-    yield Finding("Which optimizer hides it" if hiding else "Steps of the first layer", text)
+    yield Finding("Who hides vanishing gradients" if hiding else "Steps of the first layer", text)
 
 
 # Dead and saturated units

@@ -148,7 +148,7 @@ def test_terms_are_explained_once_where_they_first_appear():
     result = conclude(None, cell(HIGH) + cell(LOW, optimizer="sgd") + cell(LOW, optimizer="adamw"))
     texts = [*map(str, result.found), *result.not_shown]
     for term, meaning in conclusions.TERMS.items():
-        having = [text for text in texts if re.search(term, text.replace(f"({meaning})", ""))]
+        having = [text for text in texts if re.search(term, text.replace(meaning, ""))]
         assert [text for text in texts if meaning in text] == having[:1]
     assert "A cell is one combination" in "".join(texts) and "nats is" not in "".join(texts)
 

@@ -88,7 +88,7 @@ def test_which_optimizer_hides_a_vanishing_gradient():
     """sgd moves fc1 by 0.04 of what it moves fc3, adam by 3.7: more than ten times that."""
     sweep = steps(grid(), {"sgd": (8e-5, 2e-3), "adam": (4.4e-3, 1.2e-3)})
     (finding,) = dynamics.hidden_gradients(sweep)
-    assert finding.topic == "Which optimizer hides it"
+    assert finding.topic == "Who hides vanishing gradients"
     assert "with sigmoid" in finding.text and "sgd 0.008 % (fc3: 0.2 %)" in finding.text
     assert "adam 0.44 % (fc3: 0.12 %). adam hides the vanishing gradient" in finding.text
 
