@@ -163,7 +163,7 @@ def epoch_mode(args: argparse.Namespace, data: Dataset) -> Outcome:
 def nnlite_grid(args: argparse.Namespace, device: str) -> tuple[dict[str, float], float]:
     """nnlite as the lab runs it, up to the saved logs: with validation, statistics, checkpoints."""
     with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as out:
-        flags = [f"--epochs={args.epochs}", f"--batch-size={args.batch_size}"]
+        flags = [f"--epochs={args.epochs}", f"--batch-size={args.batch_size}", "--seed=42"]
         lab = options.parse([*flags, f"--jobs={args.threads}", f"--out={out}"])
         data, started = load(args.dataset, args.data_dir), time.perf_counter()
         logs = train_runs(options.grid(lab), data, select_device(device), lab).logs
