@@ -46,7 +46,7 @@ from nnlite import __version__, select_device
 from nnlite.datasets import DATASETS, Dataset, load
 from sweep import options, results
 from sweep.options import Parser, check_writable, positive_int
-from sweep.run import shout, train_runs
+from sweep.run import train_runs
 from words import plural
 
 TOLERANCE = 0.05  # of the loss of the first epoch: orders of batches and rounding differ
@@ -539,7 +539,8 @@ def run(args: argparse.Namespace) -> int:
     except (ValueError, RuntimeError) as error:
         print(f"benchmark.py: error: {error}", file=sys.stderr)
         return 2
-    shout(data.note)
+    if data.note:
+        print(f"note: {data.note}")
     where = plural(args.threads, "core")
     if args.grid:
         length = plural(args.epochs, "epoch")

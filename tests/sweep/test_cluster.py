@@ -157,7 +157,9 @@ def test_runs_go_seed_by_seed(cluster, run, tmp_path):
         ended.extend(new)
 
     flags = "--dataset digits --epochs 1 --activation relu tanh --optimizer adam --seed 2 1"
-    assert run(*flags.split(), "--cluster", cluster.address, "--out", tmp_path, on_save=on_save) == 0
+    assert (
+        run(*flags.split(), "--cluster", cluster.address, "--out", tmp_path, on_save=on_save) == 0
+    )
     assert [run_id[-1] for run_id in ended] == ["2", "2", "1", "1"]
 
 
