@@ -46,7 +46,7 @@ from nnlite import __version__, select_device
 from nnlite.datasets import DATASETS, Dataset, load
 from sweep import options, results
 from sweep.options import Parser, check_writable, positive_int
-from sweep.run import shout, train_runs
+from sweep.run import train_runs
 from words import plural
 
 TOLERANCE = 0.05  # of the loss of the first epoch: orders of batches and rounding differ
@@ -163,7 +163,7 @@ def epoch_mode(args: argparse.Namespace, data: Dataset) -> Outcome:
 def nnlite_grid(args: argparse.Namespace, device: str) -> tuple[dict[str, float], float]:
     """nnlite as the lab runs it, up to the saved logs: with validation, statistics, checkpoints."""
     with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as out:
-        flags = [f"--epochs={args.epochs}", f"--batch-size={args.batch_size}"]
+        flags = [f"--epochs={args.epochs}", f"--batch-size={args.batch_size}", "--seed=42"]
         lab = options.parse([*flags, f"--jobs={args.threads}", f"--out={out}"])
         data, started = load(args.dataset, args.data_dir), time.perf_counter()
         logs = train_runs(options.grid(lab), data, select_device(device), lab).logs
@@ -539,7 +539,8 @@ def run(args: argparse.Namespace) -> int:
     except (ValueError, RuntimeError) as error:
         print(f"benchmark.py: error: {error}", file=sys.stderr)
         return 2
-    shout(data.note)
+    if data.note:
+        print(f"note: {data.note}")
     where = plural(args.threads, "core")
     if args.grid:
         length = plural(args.epochs, "epoch")

@@ -32,11 +32,14 @@ from sweep.environment import check_environment, settle
 from sweep.locks import alone
 from sweep.options import check_writable, grid, parse
 from sweep.results import Outcome
-from sweep.run import check_runs, shout, train_runs
+from sweep.run import check_runs, train_runs
 from sweep.tuning import train_tuned
 from sweep.workers import processes
+from words import plural
 
-MANY_RUNS = 200  # with more, figures of single runs would take longer than anyone looks at them
+MANY_RUNS = 500  # figures of more single runs would take longer than anyone looks at them
+TEXT_WIDTH = 98  # at most
+FALLBACK = "digits, not Fashion-MNIST; --data-dir DIR or NNLITE_DATA=DIR mends that"
 
 
 def experiment(options: Namespace) -> int:
@@ -45,6 +48,7 @@ def experiment(options: Namespace) -> int:
     outcome, about = load_sweep(options) if options.plot_only else train_sweep(options)
     if outcome.logs:
         # Imported here, because SciPy takes so long to import that --help would be slow.
+        from findings import table
         from findings.conclusions import conclude
         from findings.sweep import Sweep
 
@@ -55,20 +59,24 @@ def experiment(options: Namespace) -> int:
             if about["runs"]:
                 results.write_json(options.out / results.SWEEP, about)
             drawn = draw(sweep, conclusions, options)
-            write_text(options.out / "conclusions.txt", as_text(conclusions, 98))
+            write_text(options.out / "conclusions.txt", as_text(conclusions, TEXT_WIDTH))
+            write_text(options.out / "cells.csv", table.as_csv(sweep))
+            write_text(options.out / "cells.md", table.as_markdown(sweep))
             results.write_summary_csv(options.out)
-        summaries = [summary for cell in sweep.cells for summary in cell.summaries]
-        print(f"\n{results.summary_table(summaries)}")
-        made = f"{drawn} figures, {len(sweep.logs)} logs and summary.csv"
+        width = min(TEXT_WIDTH, shutil.get_terminal_size().columns)
+        made = f"{plural(len(sweep.logs), 'log')}, {plural(drawn, 'figure')} and tables"
         print(f"\n{made} are in {options.out} ({time.perf_counter() - started:.0f} s)")
-        print(f"\n{as_text(conclusions, min(98, shutil.get_terminal_size().columns))}")
-        print(f"see {options.out / 'report.html'}")
-        for note in dict.fromkeys(log["dataset"]["note"] for log in sweep.logs):
-            shout(note)
+        print(f"\n{table.as_lines(sweep, width)}")
+        print(f"\n{as_text(conclusions, width)}")
     for reason, count in Counter(outcome.missing.values()).items():
         runs = [run_id for run_id, why in outcome.missing.items() if why == reason]
         for words in runs if count <= 5 else [f"{count} runs, the first of them {runs[0]}"]:
-            print(f"MISSING {words}: {reason}", file=sys.stderr)
+            print(f"MISSING {words}: {reason}", file=sys.stderr, flush=True)
+    if outcome.logs:
+        print(f"see {options.out / 'report.html'}")
+        note = sweep.dataset["note"]
+        if note:
+            print(f"note: {FALLBACK if sweep.dataset['name'] == 'digits' else note}")
     return 130 if outcome.interrupted else 1 if outcome.missing else 0
 
 
@@ -86,7 +94,8 @@ def train_sweep(options: Namespace) -> tuple[Outcome, dict]:
         check_writable(options.out)
         configs = grid(options)
         check_runs(configs, data, device, options.out, client)
-    shout(data.note)
+    if data.note:
+        print(f"note: {data.note}", flush=True)
 
     train = partial(train_runs, data=data, device=device, options=options, client=client)
     with client or nullcontext():
@@ -122,12 +131,22 @@ def draw(sweep, conclusions, options: Namespace) -> int:
         delayed(write_report)(sweep, conclusions, options.out),
         delayed(draw_sweep)(sweep, options.out),
     ]
-    if len(sweep.logs) <= MANY_RUNS or options.plot_only:
-        tasks += [delayed(draw_run)(log, options.out) for log in sweep.logs]
-    else:
-        print(f"no figures for each of the {len(sweep.logs)} runs; --plot-only draws them")
+    tasks += [delayed(draw_run)(log, options.out) for log in to_draw(sweep, options)]
     jobs = min(options.jobs or joblib.cpu_count(), len(tasks))
     return sum(processes(jobs)(tasks))
+
+
+def to_draw(sweep, options: Namespace) -> list[dict]:
+    """Return the logs of the runs that get figures of their own; say which these are."""
+    logs = [log for log in sweep.logs if log["config"]["seed"] == options.seed[0]]
+    if options.plot_only:
+        logs = sweep.logs
+    if len(logs) > MANY_RUNS:
+        print(f"no figures of single runs: they would be of {len(logs):,}, more than {MANY_RUNS}")
+        return []
+    if len(logs) < len(sweep.logs):
+        print("figures of single runs: the first seed of each cell; --plot-only draws all")
+    return logs
 
 
 def write_report(sweep, conclusions, out: Path) -> int:

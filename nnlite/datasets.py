@@ -91,10 +91,17 @@ def load(
     except DataError as error:
         if name == "fashion-mnist":
             raise DataError(f"Fashion-MNIST was not found.\n{error}\n{HOW_TO}") from None
-        reasons = "; ".join(str(error).splitlines())
+        mirrors: dict[str, list[str]] = {}  # why they did not help -> which did not
+        for line in str(error).splitlines():
+            mirror, reason = line.split(": ", 1)
+            mirrors.setdefault(reason, []).append(mirror)
+        reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in mirrors.items())
+        if len(mirrors) == 1:
+            reasons = f"all: {reason}"
     return _digits(
-        "This is NOT Fashion-MNIST but scikit-learn's handwritten digits, because Fashion-MNIST "
-        f"was not found ({reasons}). {HOW_TO}."
+        "NOT Fashion-MNIST but scikit-learn's handwritten digits: neither --data-dir nor "
+        f"NNLITE_DATA names a folder, the cache has no copy, and no mirror helps ({reasons}). "
+        "Its four files are at https://github.com/zalandoresearch/fashion-mnist, in data/fashion."
     )
 
 

@@ -11,7 +11,7 @@ from sweep import results
 
 CPU = select_device("cpu")
 SMALL = Config(hidden=(6, 5), epochs=4, batch_size=64)
-GRID = [replace(SMALL, activation=a, seed=s) for a in ("relu", "tanh") for s in (1, 2)]
+GRID = [replace(SMALL, activation=a, seed=s) for s in (1, 2) for a in ("relu", "tanh")]
 FIRST, SECOND, THIRD, FOURTH = (config.run_id for config in GRID)
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -33,7 +34,8 @@ def run(*arguments: object) -> int:
 def lab(tmp_path_factory):
     """One small sweep, looked at by several tests: 2 activations x 2 optimizers on the digits."""
     out = tmp_path_factory.mktemp("lab with spaces") / "results"
-    common = ["--dataset", "digits", "--epochs", 2, "--activation", "relu", "tanh", "--jobs", 2]
+    common = ["--dataset", "digits", "--epochs", 2, "--activation", "relu", "tanh"]
+    common += ["--seed", 42, "--jobs", 2]
     assert run(*common, "--out", out) == 0
     return SimpleNamespace(out=out, common=common)
 
@@ -93,7 +95,7 @@ def test_plot_only_makes_everything_again_from_the_logs_alone(lab, monkeypatch, 
     assert run("--plot-only", "--out", lab.out) == 0
     assert {path: path.read_bytes() for path in made} == made
     out = capsys.readouterr().out
-    assert str(lab.out / "report.html") in out and "relu_sgd_none_lr0.01_seed42" in out
+    assert str(lab.out / "report.html") in out and "relu + sgd" in out
 
 
 def test_plot_only_takes_no_flags_of_training(lab, capfd):
@@ -110,7 +112,8 @@ def test_report_only_is_called_plot_only_now(lab, capfd):
 
 def test_plot_only_shows_the_runs_of_the_latest_command(lab, tmp_path, undrawn, capsys):
     shutil.copytree(lab.out, tmp_path / "o")
-    again = ["--dataset", "digits", "--epochs", 2, "--activation", "tanh", "--out", tmp_path / "o"]
+    again = ["--dataset", "digits", "--epochs", 2, "--activation", "tanh", "--seed", 42]
+    again += ["--out", tmp_path / "o"]
     assert run(*again) == run("--plot-only", "--out", tmp_path / "o") == 0
     trained, loaded = undrawn
     assert [log["experiment_id"] for log in trained.logs] == [
@@ -131,17 +134,39 @@ def test_plot_only_without_sweep_json_shows_all_runs(lab, tmp_path, undrawn):
     assert len(undrawn[0].logs) == 4 and undrawn[0].command == ""
 
 
-def test_figures_of_many_single_runs_only_on_request(lab, monkeypatch, capsys):
-    drawn = []
-    monkeypatch.setattr(exp3, "MANY_RUNS", 3)
+@pytest.fixture
+def drawn(monkeypatch):
+    """No figures; it is the list of the runs that would be drawn."""
+    runs = []
     monkeypatch.setattr(exp3, "write_report", lambda *_: 0)
     monkeypatch.setattr(exp3, "draw_sweep", lambda *_: 0)
-    monkeypatch.setattr(exp3, "draw_run", lambda log, out: drawn.append(log) or 1)
-    monkeypatch.setattr(exp3, "processes", lambda jobs: lambda tasks: [f(*a) for f, a, _ in tasks])
-    assert run(*lab.common, "--out", lab.out) == 0 and drawn == []
-    assert "no figures for each of the 4 runs; --plot-only draws them" in capsys.readouterr().out
-    assert run("--plot-only", "--out", lab.out) == 0 and len(drawn) == 4
-    assert "4 figures, 4 logs and summary.csv are in" in capsys.readouterr().out
+    monkeypatch.setattr(exp3, "draw_run", lambda log, out: runs.append(log["experiment_id"]) or 1)
+    return runs
+
+
+def test_single_runs_are_drawn_for_the_first_seed_and_all_of_them_on_request(
+    drawn, tmp_path, capsys
+):
+    flags = "--dataset digits --epochs 1 --activation relu tanh --optimizer adam --seed 2 1"
+    assert run(*flags.split(), "--jobs", 1, "--out", tmp_path) == 0
+    first = ["relu_adam_none_lr0.001_seed2", "tanh_adam_none_lr0.001_seed2"]
+    assert sorted(drawn) == first
+    out = capsys.readouterr().out
+    assert "figures of single runs: the first seed of each cell; --plot-only draws all\n" in out
+    assert "4 logs, 2 figures and tables are in" in out
+    drawn.clear()
+    assert run("--plot-only", "--jobs", 1, "--out", tmp_path) == 0
+    assert len(drawn) == 4 and set(drawn) > set(first)
+    assert "figures of single runs" not in capsys.readouterr().out
+
+
+def test_very_many_single_runs_are_not_drawn(lab, drawn, monkeypatch, capsys):
+    monkeypatch.setattr(exp3, "MANY_RUNS", 3)
+    for words in (lab.common, ["--plot-only", "--jobs", 1]):
+        assert run(*words, "--out", lab.out) == 0 and drawn == []
+        assert "no figures of single runs: they would be of 4, more than 3\n" in (
+            capsys.readouterr().out
+        )
 
 
 def test_the_sweep_says_what_was_run(lab):
@@ -182,7 +207,7 @@ def test_study_list_names_all_of_them_and_their_flags(capsys):
 
 def test_depth_batch_size_and_initialization_are_axes(tmp_path):
     flags = "--dataset digits --epochs 1 --activation relu --optimizer sgd --hidden 8 --depth 1 3"
-    axes = ["--batch-size", 64, 128, "--init", "uniform", "he"]
+    axes = ["--batch-size", 64, 128, "--init", "uniform", "he", "--seed", 42]
     assert run(*flags.split(), *axes, "--out", tmp_path) == 0
     start = "relu_sgd_none_lr0.01"
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {
@@ -202,7 +227,7 @@ def test_other_data_from_a_file(tmp_path, capsys):
     x, y = random.normal(size=(300, 6)), np.arange(300) % 3
     x[:, 0] += 4 * y  # easy to tell apart
     np.savez(file, x_train=x[:200], y_train=y[:200], x_test=x[200:], y_test=y[200:])
-    flags = ["--data-file", file, "--activation", "tanh", "--optimizer", "adam"]
+    flags = ["--data-file", file, "--activation", "tanh", "--optimizer", "adam", "--seed", 42]
     assert run(*flags, "--epochs", 20, "--batch-size", 16, "--out", tmp_path / "o") == 0
     out = capsys.readouterr().out
     assert "my $x_{$ (200 images" in out and "6 - 256 - 128 - 3" in out
@@ -213,34 +238,55 @@ def test_other_data_from_a_file(tmp_path, capsys):
         assert "leave --dataset and --data-dir out" in capsys.readouterr().err
 
 
-def test_output_shows_the_setup_a_line_an_epoch_and_the_table(tmp_path, capsys):
+def test_output_shows_the_setup_a_line_an_epoch_and_the_table_of_cells(tmp_path, capsys):
     flags = "--dataset digits --epochs 1 --activation elu --optimizer rmsprop --scheduler cosine"
     run(*flags.split(), "--seed", 1, 2, "--device", "cpu", "--out", tmp_path)
     out = capsys.readouterr().out
     assert "rmsprop at 0.001" in out and "CPU (NumPy" in out and "scikit-learn" in out
     assert out.count("| Epoch  1/1 | Loss: ") == 2
-    assert "elu_rmsprop_cosine_lr0.001_seed2" in out.split("best val acc")[1]
+    assert re.search(r"\nelu \+ rmsprop +2 +\d\.\d+ ± \d", out.split("best val (%)")[1])
     assert (tmp_path / "elu_rmsprop_cosine_lr0.001_seed1" / "learning_rate.png").exists()
 
 
-def test_fallback_to_digits_is_shouted_at_the_start_and_at_the_end(tmp_path, capsys, monkeypatch):
+def test_the_end_is_what_there_is_the_cells_the_conclusions_and_the_page(lab, undrawn, capsys):
+    run("--plot-only", "--out", lab.out)
+    out = capsys.readouterr().out
+    parts = ["4 logs, ", "cell      ", "What was found", "What it does not show", "see "]
+    places = [out.index(part) for part in parts]
+    assert places == sorted(places) and out.endswith(f"see {lab.out / 'report.html'}\n")
+
+
+def test_cells_are_a_table_in_two_files(lab):
+    rows = list(csv.DictReader((lab.out / "cells.csv").open()))
+    assert [row["cell"] for row in rows] == [
+        f"{a} + {o}" for a in ("tanh", "relu") for o in ("sgd", "adam")
+    ]
+    assert (lab.out / "cells.md").read_text().count("\n") == 2 + 4
+
+
+def test_fallback_to_digits_is_a_line_at_the_start_and_one_at_the_end(
+    tmp_path, capsys, monkeypatch
+):
     def unreachable(name, data_dir, progress):
         digits = datasets.load("digits")
-        return datasets.Dataset(**{**vars(digits), "note": "This is NOT Fashion-MNIST"})
+        return datasets.Dataset(**{**vars(digits), "note": "NOT Fashion-MNIST: no network"})
 
     monkeypatch.setattr(exp3, "load", unreachable)
-    run("--epochs", 1, "--activation", "relu", "--optimizer", "sgd", "--out", tmp_path)
-    out = capsys.readouterr().out
-    assert out.index("NOT Fashion-MNIST") < out.index("Epoch") < out.rindex("NOT Fashion-MNIST")
+    flags = ["--epochs", 1, "--activation", "relu", "--optimizer", "sgd", "--seed", 42]
+    run(*flags, "--out", tmp_path)
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert first == "note: NOT Fashion-MNIST: no network"
+    assert last == f"note: {exp3.FALLBACK}" and len(last) <= 80 and "--data-dir" in last
     log = json.loads((tmp_path / "relu_sgd_none_lr0.01_seed42" / "training_log.json").read_text())
     assert "NOT Fashion-MNIST" in log["dataset"]["note"]
 
 
 def test_a_diverged_run_is_reported_and_the_others_go_on(tmp_path, capsys):
-    flags = "--dataset digits --epochs 2 --activation relu --optimizer sgd".split()
+    flags = "--dataset digits --epochs 2 --activation relu --optimizer sgd --seed 42".split()
     assert run(*flags, "--lr", 0.01, 1e8, "--out", tmp_path) == 0
     out = capsys.readouterr().out
-    assert "relu_sgd_none_lr100000000_seed42  diverged in epoch 1" in out
+    assert re.search(r"relu_sgd_none_lr100000000_seed42 \| Epoch +1/2 \| Loss: diverged", out)
+    assert re.search(r"lr 100000000 +1 \(1 diverged\) +- +-", out)
     summary = (tmp_path / "relu_sgd_none_lr100000000_seed42" / "summary.json").read_text()
     assert json.loads(summary)["final_loss"] is None and "NaN" not in summary
     assert "epoch 1 step" in (tmp_path / "summary.csv").read_text()

@@ -24,6 +24,7 @@ from figures.style import divergence
 from findings.comparisons import A_BETTER, B_BETTER, NOT_DECIDED, best_first, compare_all
 from findings.conclusions import Conclusions
 from findings.sweep import NAMES, Cell, Sweep
+from findings.table import COLUMNS
 from nnlite.files import write_text
 from nnlite.training.config import hidden_name
 from report.data import SHOWN_AT_FIRST, look, script_data
@@ -35,18 +36,6 @@ HERE = Path(__file__).parent
 MANY_PAIRS = 120  # with more than that, cells are compared with the best one only
 MOST_ROWS = 1000  # of a table
 MOST_VALUES = 60  # that a line lists
-
-# The columns of the tables of cells and of runs. To add one, add a measure of
-# nnlite.training.logs.summarize, with its heading and the format of its numbers.
-COLUMNS = {
-    "final_loss": ("final training loss (nats)", ".4f"),
-    "best_val_accuracy": ("best validation accuracy (%)", ".2f"),
-    "test_accuracy": ("test accuracy (%)", ".2f"),
-    "epoch_to_90pct_best": ("epochs to 90 % of the best", ".1f"),
-    "mean_gradient_early_layers": ("mean |gradient| in fc1, fc2", ".1e"),
-    "training_stability_score": ("stability score", ".4f"),
-    "avg_epoch_time": ("seconds per epoch", ".2f"),
-}
 
 
 def write_page(sweep: Sweep, conclusions: Conclusions, out: Path) -> Path:
@@ -101,7 +90,7 @@ def context(sweep: Sweep, conclusions: Conclusions) -> dict:
         "all_layers": 1 + max(cell.depth for cell in sweep.cells),
         "best_first": ranking,  # positions in data.cells, like `mistaken`: the best of those tested
         "mistaken": next((k for k in ranking if data["cells"][k]["confusion"]), None),
-        "headings": [heading for heading, _ in COLUMNS.values()],
+        "headings": [column.heading for column in COLUMNS.values()],
         "cells": cell_rows(ranked[:MOST_ROWS], palette),
         "runs": run_rows(sweep),
         "cell_runs": len(runs_of(sweep)),
@@ -233,7 +222,7 @@ def cell_rows(cells: list[Cell], palette: Palette) -> list[dict]:
             "look": look(cell, palette),
             "diverged": divergence(cell),
             "seeds": number(len(cell.logs)),
-            "numbers": [number(*cell.mean(key), form) for key, (_, form) in COLUMNS.items()],
+            "numbers": [number(*cell.mean(key), column.form) for key, column in COLUMNS.items()],
         }
         for cell in cells
     ]
@@ -247,7 +236,7 @@ def run_rows(sweep: Sweep) -> list[dict]:
             "name": cell.label,
             "diverged": f"diverged at epoch {run['diverged']['epoch']}" if run["diverged"] else "",
             "seed": number(run["seed"]),
-            "numbers": [number(run[key], form=form) for key, (_, form) in COLUMNS.items()],
+            "numbers": [number(run[key], form=column.form) for key, column in COLUMNS.items()],
         }
         for cell, run in runs[:MOST_ROWS]
     ]

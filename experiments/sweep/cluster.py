@@ -317,7 +317,9 @@ def run_on_cluster(
                 failures = tried[stack[0].run_id]
                 if reason:
                     failures[worker] = reason
-                if len(failures) < TRIES:
+                if not reason:
+                    waiting.insert(0, stack)  # its turn stays what it was
+                elif len(failures) < TRIES:
                     waiting.append(stack)
                 else:
                     give_up(stack, all_reasons(failures))

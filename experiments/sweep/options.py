@@ -38,7 +38,8 @@ what to compare (one or more values each; every combination is trained):
                          {RATES})
   --scheduler NAME ...   of {", ".join(SCHEDULERS)} (default: none)
   --seed N ...           a seed decides the split, the initial weights and the
-                         order of samples, for all runs alike (default: 42)
+                         order of samples, for all runs alike
+                         (default: 42 43 44)
   --batch-size N ...     samples per step (default: 128)
   --init NAME ...        initial weights, of {", ".join(INITIALIZERS)}
                          (default: uniform, as in the original sheet)
@@ -86,7 +87,7 @@ how to run it:
 
 examples:
   the original sheet's own run, three times over
-      python experiments/exp3.py --activation relu --optimizer adam --seed 1 2 3
+      python experiments/exp3.py --activation relu --optimizer adam
   one variable at a time: the learning rate of sgd
       python experiments/exp3.py --optimizer sgd --lr 0.001 0.01 0.1
   each optimizer at its best learning rate, which is chosen on other seeds
@@ -164,7 +165,7 @@ class LabParser(Parser):
         self.several("--optimizer", ["sgd", "adam"], choices=OPTIMIZERS)
         self.several("--lr", [], type=rate)
         self.several("--scheduler", ["none"], choices=SCHEDULERS)
-        self.several("--seed", [42], type=seed)
+        self.several("--seed", [42, 43, 44], type=seed)
         self.several("--batch-size", [128], type=positive_int)
         self.several("--init", ["uniform"], choices=INITIALIZERS)
         self.several("--depth", [], type=few)
@@ -280,7 +281,10 @@ def check_writable(out: Path) -> None:
 
 
 def grid(options: Namespace) -> list[Config]:
-    """Return one configuration for each combination of the axes."""
+    """Return one configuration for each combination of the axes, seed by seed.
+
+    So a sweep that is interrupted has whole grids to show.
+    """
     hidden = tuple(options.hidden)
     axes = {
         "seed": options.seed,

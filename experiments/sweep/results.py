@@ -223,29 +223,20 @@ def write_summary_csv(out: Path) -> None:
         if row["diverged"]:
             row["diverged"] = "epoch {epoch} step {step}".format(**row["diverged"])
         row["versions"] = " ".join(f"{name} {number}" for name, number in row["versions"].items())
-        for name, value in row.items():
-            if isinstance(value, str):
-                quote = "'" if value.startswith(FORMULA) else ""
-                row[name] = quote + value.replace("\r", " ")  # which would end the row
+    write_text(out / "summary.csv", csv_text(rows))
+
+
+def csv_text(rows: list[dict]) -> str:
+    """Return rows, all with the same keys, as CSV with a header; None is empty."""
+
+    def safe(value):
+        if not isinstance(value, str):
+            return value
+        quote = "'" if value.startswith(FORMULA) else ""
+        return quote + value.replace("\r", " ")  # which would end the row
+
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
-    write_text(out / "summary.csv", text.getvalue())
-
-
-def summary_table(summaries: list[dict]) -> str:
-    """Return the table that ends the output, one line a run."""
-    width = max(len(s["experiment_id"]) for s in summaries)
-    head = f"{'run':<{width}}  final loss  best val acc  test acc  s/epoch"
-    lines = [head, "-" * len(head)]
-    for s in summaries:
-        if s["diverged"]:
-            numbers = "diverged in epoch {epoch}, step {step}".format(**s["diverged"])
-        else:
-            numbers = (
-                f"{s['final_loss']:10.4f}  {s['best_val_accuracy']:10.2f} %"
-                f"  {s['test_accuracy']:6.2f} %  {s['avg_epoch_time']:7.2f}"
-            )
-        lines.append(f"{s['experiment_id']:<{width}}  {numbers}")
-    return "\n".join(lines)
+    writer.writerows({name: safe(value) for name, value in row.items()} for row in rows)
+    return text.getvalue()

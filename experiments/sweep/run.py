@@ -153,9 +153,3 @@ def announce(configs: list[Config], data: Dataset, device: str, where: str, out:
     for name, text in lines.items():
         print(f"{name + ':':<13}{text}")
     print(flush=True)
-
-
-def shout(note: str) -> None:
-    """Print a note, such as that other data are used, so that nobody overlooks it."""
-    if note:
-        print(f"\n{'!' * 78}\n{note}\n{'!' * 78}\n", flush=True)

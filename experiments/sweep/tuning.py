@@ -48,12 +48,12 @@ def train_tuned(
         todo = {cell: [rate] for cell in cells if (rate := next_rate(scores[cell]))}
 
     print("each combination at its usual and at its best learning rate\n")
-    final = []
+    at_both = []
     for cell in cells:
         best = best_rate(scores[cell]) or cell.learning_rate
-        for rate in dict.fromkeys([cell.learning_rate, best]):
-            final += [replace(cell, learning_rate=rate, seed=seed) for seed in seeds]
-    outcome = train(final)
+        rates = dict.fromkeys([cell.learning_rate, best])
+        at_both += [replace(cell, learning_rate=rate) for rate in rates]
+    outcome = train([replace(cell, seed=seed) for seed in seeds for cell in at_both])
     return outcome._replace(logs=logs + outcome.logs)
 
 

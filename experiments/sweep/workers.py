@@ -102,11 +102,14 @@ def stacks(configs: list[Config], size: int) -> list[list[Config]]:
     """Divide configurations into lists of at most `size` that can train as one stack.
 
     The runs of a stack differ in seed and learning rate only. With size 1 every run is on its own.
+    Stacks are in the order of their first runs.
     """
+    at = {config: k for k, config in enumerate(configs)}
     alike: dict[Config, list[Config]] = {}
     for config in configs:
         alike.setdefault(replace(config, seed=0, learning_rate=1.0), []).append(config)
-    return [group[i : i + size] for group in alike.values() for i in range(0, len(group), size)]
+    divided = [group[i : i + size] for group in alike.values() for i in range(0, len(group), size)]
+    return sorted(divided, key=lambda stack: at[stack[0]])
 
 
 def stack_size(device: Device, config: Config, data: Dataset) -> int:

@@ -24,7 +24,7 @@ from nnlite.training import logs as training_logs
 from sweep import cluster as cluster_module
 from sweep import results
 
-SWEEP = ["--dataset", "digits", "--epochs", "6", "--lr", "0.01", "0.02"]  # 12 runs
+SWEEP = "--dataset digits --epochs 6 --lr 0.01 0.02 --seed 42".split()  # 12 runs
 
 
 def logs(out):
@@ -146,6 +146,21 @@ def test_one_worker_killed_and_one_joining_midway_change_nothing(
     received = cluster.client.run(lambda dask_worker: len(dask_worker.transfer_incoming_log))
     assert max(received.values()) <= 1  # the data: from another worker, once; or from the scheduler
     soon(lambda: forgotten(cluster))
+
+
+def test_runs_go_seed_by_seed(cluster, run, tmp_path):
+    cluster.worker()
+    ended = []
+
+    def on_save():
+        new = {log["experiment_id"] for log in logs(tmp_path)} - set(ended)
+        ended.extend(new)
+
+    flags = "--dataset digits --epochs 1 --activation relu tanh --optimizer adam --seed 2 1"
+    assert (
+        run(*flags.split(), "--cluster", cluster.address, "--out", tmp_path, on_save=on_save) == 0
+    )
+    assert [run_id[-1] for run_id in ended] == ["2", "2", "1", "1"]
 
 
 def test_all_workers_may_be_lost_if_others_join(cluster, run, local_logs, tmp_path):
@@ -350,7 +365,7 @@ def test_if_the_scheduler_dies_what_is_finished_is_kept(cluster, run, tmp_path, 
 def test_ctrl_c_twice_ends_a_cluster_of_our_own_in_peace(moment, distributed, tmp_path):
     """All processes of a terminal get it: workers, and those that are just starting, to draw."""
     said = tmp_path / "said.txt"
-    command = [*SWEEP, "--seed", "1", "2", "3", "--cluster", "local", "--jobs", "2"]
+    command = [*SWEEP[:-1], "1", "2", "3", "--cluster", "local", "--jobs", "2"]
     with said.open("w") as output:
         lab = subprocess.Popen(
             [sys.executable, ROOT / "experiments" / "exp3.py", *command, "--out", tmp_path / "out"],

@@ -93,7 +93,8 @@ def test_the_grid_is_every_combination():
         for hidden in ((8,), (8, 8))
     ]
     assert grid(parse([])) == [
-        Config(activation, optimizer)
+        Config(activation, optimizer, seed=seed)
+        for seed in (42, 43, 44)
         for activation in ("relu", "sigmoid", "tanh")
         for optimizer in ("sgd", "adam")
     ]

@@ -436,12 +436,3 @@ def test_no_spreadsheet_computes_a_cell_of_summary_csv(log, tmp_path, start):
 
 
 # ---- the table
-
-
-def test_the_table_has_a_line_a_run(log, diverged_text):
-    lines = results.summary_table(
-        [summarize(log), summarize(json.loads(diverged_text))]
-    ).splitlines()
-    assert len(lines) == 4 and lines[2].startswith(RUN)
-    assert f"{log['test_accuracy']:.2f} %" in lines[2]
-    assert re.fullmatch(rf"{WILD.run_id} +diverged in epoch 1, step \d", lines[3])

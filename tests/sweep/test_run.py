@@ -59,6 +59,16 @@ def test_finished_runs_are_skipped_and_it_says_so(lab, expected, epochs_run, cap
     assert all(run_id in table for run_id in expected)
 
 
+def test_an_interrupted_sweep_has_whole_grids(lab, epochs_run, monkeypatch):
+    with monkeypatch.context() as patch:
+        at_epoch(patch, THIRD, 2, interrupt)
+        assert lab() == 130
+    ends = [(run_id.split("_")[0], run_id[-5:]) for run_id in logs_in(lab.out)]
+    assert ends == [("relu", "seed1"), ("tanh", "seed1")]
+    assert lab() == 0
+    assert list(dict.fromkeys(run_id for run_id, _ in epochs_run)) == [FIRST, SECOND, THIRD, FOURTH]
+
+
 def test_restart_runs_everything_again(lab, expected, epochs_run, monkeypatch):
     with monkeypatch.context() as patch:  # leaves two finished, and a checkpoint of the third
         at_epoch(patch, THIRD, 3, interrupt)
@@ -80,7 +90,7 @@ def test_an_interrupted_restart_says_how_it_goes_on_and_does(
     assert "the same command without --restart goes on from here" in capsys.readouterr().out
     assert logs_in(lab.out) == {FIRST: expected[FIRST]}
     assert lab() == 0 and logs_in(lab.out) == expected
-    assert sorted(epochs_run) == [(run_id, epoch) for run_id in expected for epoch in range(1, 5)]
+    assert epochs_run == [(run_id, epoch) for run_id in expected for epoch in range(1, 5)]
     for path, text in before.items():
         assert (lab.out / f"{path.parent.name}.old1" / path.name).read_bytes() == text
 
@@ -176,7 +186,7 @@ def test_a_stack_goes_on_too(lab, epochs_run, monkeypatch):
         with monkeypatch.context() as patch:
             at_epoch(patch, FIRST, moment, interrupt)
             lab("--stack", 2, "--checkpoint-every", 1)
-    assert [epoch for run_id, epoch in epochs_run if run_id == SECOND] == [1, 2, 3, 4]
+    assert [epoch for run_id, epoch in epochs_run if run_id == THIRD] == [1, 2, 3, 4]
     whole = lab.out.with_name("whole")
     assert lab("--stack", 2, "--out", whole) == 0
     assert logs_in(lab.out) == logs_in(whole)
@@ -195,7 +205,7 @@ def test_a_stack_of_which_one_run_is_saved_goes_on_too(lab, epochs_run, monkeypa
         patch.setattr(results, "save_run", save_one)
         assert lab("--stack", 2, "--checkpoint-every", 1) == 130
     lab("--stack", 2, "--checkpoint-every", 1)
-    assert [epoch for run_id, epoch in epochs_run if run_id == SECOND].count(1) == 1
+    assert [epoch for run_id, epoch in epochs_run if run_id == THIRD].count(1) == 1
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK", None])

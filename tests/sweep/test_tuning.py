@@ -126,6 +126,12 @@ def test_every_cell_gets_its_own_rate(larger_is_better):
     assert final == {("sgd", 0.01), ("sgd", 31.6), ("adam", 0.001), ("adam", 3.16)}
 
 
+def test_the_runs_on_fresh_seeds_go_seed_by_seed(larger_is_better):
+    train = Trainer()
+    train_tuned([Config(optimizer=o, seed=0) for o in ("sgd", "adam")], [1], [9, 8], train)
+    assert [c.seed for c in train.trained[-1]] == 4 * [9] + 4 * [8]
+
+
 def test_the_usual_rate_alone_if_none_was_good(monkeypatch):
     monkeypatch.setattr(tuning, "score", lambda logs: None)
     train = Trainer()

@@ -461,4 +461,9 @@ def test_stack_size_is_what_half_the_free_memory_holds(tiny):
 def test_stacks_hold_what_differs_in_seed_and_rate_only():
     a, b, c = Config(seed=1), Config(seed=2, learning_rate=0.1), Config(seed=1, activation="tanh")
     assert workers.stacks([a, c, b], 8) == [[a, b], [c]]
-    assert workers.stacks([a, c, b], 1) == [[a], [b], [c]]
+    assert workers.stacks([c, a, b], 8) == [[c], [a, b]]
+
+
+def test_stacks_keep_the_order_of_the_grid_seed_by_seed():
+    configs = [Config(a, seed=seed) for seed in (1, 2) for a in ("relu", "tanh")]
+    assert workers.stacks(configs, 1) == [[config] for config in configs]
