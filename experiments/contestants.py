@@ -14,7 +14,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from nnlite import MLP, OPTIMIZERS, SoftmaxCrossEntropy, select_device
+from nnlite import MLP, OPTIMIZERS, SoftmaxCrossEntropy, kernels, select_device
 from nnlite.backend import to_host
 from nnlite.datasets import Dataset
 from nnlite.seeding import streams
@@ -59,6 +59,7 @@ class Task:
 
 def nnlite(task: Task, device: str = "cpu", runs: int = 1) -> Callable:
     """nnlite as its training runs it, from uint8 images; more than one run make a stack."""
+    kernels.COMPILE_AFTER = 0  # so that numba compiles in the first epoch, which is not timed
     xp = select_device(device).xp
     model = MLP(task.sizes, seed=SEED if runs == 1 else [SEED] * runs, xp=xp)
     loss, optimizer = SoftmaxCrossEntropy(), OPTIMIZERS["adam"](model)

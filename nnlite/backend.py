@@ -7,6 +7,7 @@ once with `select_device`; after that, `array_module` finds out which module an 
 
 import importlib
 import sys
+from importlib import metadata, util
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -42,27 +43,25 @@ def select_device(name: str = "auto") -> Device:
 
     cpu     NumPy
     gpu     CuPy, on an NVIDIA GPU
-    auto    gpu if there is a working one, else cpu
-    numba   NumPy, but the optimizers' formulas are compiled by numba, which is faster
+    numba   NumPy, but numba compiles the optimizers' formulas; the same numbers, sooner
+    auto    gpu if there is a working one, else numba if it is installed, else cpu
 
     Raises ValueError for an unknown name, and RuntimeError if that device is not available.
     """
     if name not in DEVICES:
         raise ValueError(f"unknown device {name!r}: choose one of {', '.join(DEVICES)}")
-    device = CPU
+    device = None
     if name in ("auto", "gpu"):
-        gpu, why_not = _find_gpu()
-        if name == "gpu" and not gpu:
+        device, why_not = _find_gpu()
+        if name == "gpu" and not device:
             raise RuntimeError(f"there is no GPU to use: {why_not}; use --device cpu or auto")
-        device = gpu or CPU
-    if name == "numba":
-        try:
-            import numba
-        except ImportError:
+    if name in ("auto", "numba") and not device:
+        device = _find_numba()
+        if name == "numba" and not device:
             raise RuntimeError(
                 "numba is not installed (pip install 'nnlite[fast]'); use --device cpu or auto"
-            ) from None
-        device = Device("numba", np, f"{CPU.description[:-1]}, numba {numba.__version__})")
+            )
+    device = device or CPU
     use(device)
     return device
 
@@ -89,6 +88,16 @@ def _find_gpu() -> tuple[Device | None, str]:
     except Exception as error:
         return None, f"CuPy is installed, but the GPU failed ({error})"
     return Device("gpu", cupy, f"GPU {card} (CuPy {cupy.__version__})"), ""
+
+
+def _find_numba() -> Device | None:
+    """Return the CPU with numba, None if it is not installed. Importing it is left to kernels.py.
+
+    The import takes half a second, which a short training would not win back.
+    """
+    if not util.find_spec("numba"):
+        return None
+    return Device("numba", np, f"{CPU.description[:-1]}, numba {metadata.version('numba')})")
 
 
 def array_module(array: Array) -> ModuleType:

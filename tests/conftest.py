@@ -28,6 +28,7 @@ def nobody_s_cache(tmp_path_factory):
     """No test reads or writes the cache of the user who runs it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NNLITE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("NUMBA_CACHE_DIR", str(tmp_path_factory.mktemp("numba")))
         yield
 
 

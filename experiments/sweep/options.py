@@ -64,9 +64,10 @@ what all runs have in common:
                          x_test and y_test
 
 how to run it:
-  --device NAME          of {", ".join(DEVICES)}; auto: the GPU if CuPy is
-                         installed and finds one; numba: the CPU, with compiled
-                         optimizers (default: auto)
+  --device NAME          of {", ".join(DEVICES)}; numba: the CPU, with compiled
+                         optimizers, whose numbers are the same; auto: the GPU
+                         if CuPy is installed and finds one, else numba if it
+                         is installed, else the CPU (default: auto)
   --jobs N               runs that train at the same time; the results are the
                          same (default: one for each core; 1 on a GPU)
   --stack N              train N runs that differ only in seed and learning

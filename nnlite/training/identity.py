@@ -19,6 +19,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib import metadata
 from importlib.resources import files
 
 import numpy as np
@@ -60,7 +61,8 @@ def versions(device: Device) -> dict[str, str]:
     found["numpy"] = np.__version__
     if device.xp is not np:
         return found | {"cupy": device.xp.__version__}
-    return found | {"blas": blas(), "simd": simd()}
+    found |= {"blas": blas(), "simd": simd()}
+    return found | ({"numba": metadata.version("numba")} if device.name == "numba" else {})
 
 
 # The code

@@ -12,7 +12,8 @@ diverged is None. Accuracies and shares are in percent, losses in nats (natural 
     device            what computed it
     versions          of nnlite, its code (a hash, see identity.code_hash), python, numpy, and of
                       what decides the rounding: on the CPU blas and simd, which kernels NumPy's
-                      BLAS and NumPy itself use on this processor, on a GPU cupy
+                      BLAS and NumPy itself use on this processor, on a GPU cupy; and of numba,
+                      where the device is numba (it does not change the numbers)
     stack             how many runs were trained side by side, this one included
     steps_per_epoch   optimizer steps in an epoch
     initial           before the first step: gradient_stats and probe as below, but each measure is

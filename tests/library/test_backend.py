@@ -69,11 +69,16 @@ def without_memory(patch, stand_in):
         (without_memory, "on fire"),
     ],
 )
+@pytest.mark.parametrize("no_numba", [False, True], ids=["numba", "no numba"])
 def test_without_a_gpu_auto_is_the_cpu_and_gpu_says_why_not(
-    strict_cupy, monkeypatch, broken, reason
+    strict_cupy, monkeypatch, broken, reason, no_numba
 ):
+    if no_numba:
+        monkeypatch.setitem(sys.modules, "numba", None)
+    else:
+        pytest.importorskip("numba")
     broken(monkeypatch, strict_cupy)
-    assert select_device("auto").xp is np
+    assert select_device("auto") == select_device("cpu" if no_numba else "numba")
     with pytest.raises(RuntimeError, match=reason):
         select_device("gpu")
 
@@ -94,6 +99,13 @@ def test_numba_is_numpy_with_compiled_formulas():
     assert np.__version__ in description and numba.__version__ in description
 
 
+def test_selecting_numba_does_not_import_it():
+    """A short training would not win back the time."""
+    pytest.importorskip("numba")
+    program = "import sys, nnlite; nnlite.select_device('numba'); print('numba' in sys.modules)"
+    assert run_python(program) == "False"
+
+
 def test_without_numba(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     with pytest.raises(RuntimeError, match="numba is not installed.*nnlite.fast"):
@@ -103,11 +115,17 @@ def test_without_numba(monkeypatch):
 def test_importing_nnlite_imports_nothing_heavy():
     heavy = "cupy cupyx joblib matplotlib numba scipy sklearn tqdm"
     program = f"import sys, nnlite; print(*set('{heavy}'.split()) & set(sys.modules))"
+    assert run_python(program) == ""
+
+
+def run_python(program):
+    """What a program prints, in a process of its own."""
     found_at = [str(Path(nnlite.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(found_at)}
     python = [sys.executable, "-c", program]
     run = subprocess.run(python, env=environment, capture_output=True, text=True)
-    assert (run.stdout.strip(), run.stderr) == ("", "")
+    assert run.stderr == ""
+    return run.stdout.strip()
 
 
 # Arrays

@@ -52,9 +52,9 @@ def test_gradients_that_vanish(optimizer, seed):
 
 
 @pytest.mark.parametrize("device", ["cpu", "numba"])
-def test_a_run_and_one_that_diverges(device, tiny):
+def test_a_run_and_one_that_diverges(device, tiny, request):
     if device == "numba":
-        pytest.importorskip("numba")
+        request.getfixturevalue("numba_at_once")
     rates = (0.01, 1e10)
     configs = [Config("relu", "sgd", rate, epochs=2, hidden=(16,)) for rate in rates]
     logs = train(configs, tiny, select_device(device))

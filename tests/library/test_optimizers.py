@@ -208,8 +208,7 @@ def test_a_stack_with_a_rate_for_each_network(name):
 
 
 @every_optimizer
-def test_compiled_by_numba_it_is_the_same_rule(name, monkeypatch):
-    pytest.importorskip("numba")
+def test_compiled_by_numba_it_is_the_same_rule(name, monkeypatch, numba_at_once):
     rng = np.random.default_rng(2)
     theta, gradients = rng.normal(size=(2, 5)), rng.normal(size=(3, 2, 5))
     results = []
@@ -224,8 +223,9 @@ def test_compiled_by_numba_it_is_the_same_rule(name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["sgd_momentum", "adam"])
-def test_compiled_by_numba_it_forgets_subnormal_numbers_and_moves_the_same(name, monkeypatch):
-    pytest.importorskip("numba")
+def test_compiled_by_numba_it_forgets_subnormal_numbers_and_moves_the_same(
+    name, monkeypatch, numba_at_once
+):
     thetas, states = [], []
     for compiled in (False, True):
         monkeypatch.setattr(backend, "selected", NUMBA if compiled else backend.CPU)

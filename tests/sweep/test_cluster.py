@@ -235,8 +235,9 @@ def test_if_no_worker_may_compute_one_sentence_names_them_all(
     pytest.importorskip("numba", reason="the extra `fast` is not installed")
     old = folder_with(tmp_path, "nnlite/__init__.py", "__version__ = '0.0.1'")
     python = "import platform; platform.python_version = lambda: '3.8.20'"
-    other_python = folder_with(tmp_path, "sitecustomize.py", python)
-    no_numba = folder_with(tmp_path, "numba.py", "raise ImportError('no numba')")
+    other_python = folder_with(tmp_path / "a", "sitecustomize.py", python)
+    no_numba = "import sys; sys.modules['numba'] = None"
+    no_numba = folder_with(tmp_path / "b", "sitecustomize.py", no_numba)
     for folder in (old, edited, other_python, no_numba):
         cluster.worker(path=[folder])
     cluster.client.wait_for_workers(4)

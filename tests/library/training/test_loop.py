@@ -619,13 +619,15 @@ def test_runs_that_differ_in_more_do_not_stack(tiny, change):
 # On other devices
 
 
-def test_compiled_formulas_give_the_same_run(tiny):
-    """Under the optimizer with most in its formula; the others' are tested one by one."""
-    pytest.importorskip("numba")
-    config = replace(SMALL, optimizer="adamw")
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_compiled_formulas_give_the_same_run_to_the_bit(tiny, optimizer, numba_at_once):
+    config = replace(SMALL, optimizer=optimizer)
     log = run(config, tiny, device=select_device("numba"))
-    assert "numba" in log["device"]
-    assert_close(log, run(config, tiny, device=select_device("cpu")))
+    assert "numba" in log["device"] and log["versions"]["numba"] in log["device"]
+    on_numpy = run(config, tiny, device=select_device("cpu"))
+    assert "numba" not in on_numpy["versions"]
+    for key in without_time(log).keys() - {"device", "versions"}:
+        assert log[key] == on_numpy[key]
 
 
 def assert_same_on_device(config, tiny):
