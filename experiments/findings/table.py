@@ -77,7 +77,7 @@ def as_lines(sweep: Sweep, width: int) -> str:
 
 
 def ordered(sweep: Sweep) -> list[Cell]:
-    """Return the cells in the order of the tables: best mean validation accuracy first."""
+    """Return the cells in the order of the tables, see best_first."""
     return best_first(sweep.cells)
 
 
