@@ -58,13 +58,13 @@ def run_name(log: dict) -> str:
 
 
 def run_figure(
-    log: dict, title: str = "", size: tuple[float, float] = (9, 4.2), note: str = "", **frame
+    log: dict, title: str, size: tuple[float, float] = (9, 4.4), note: str = "", **frame
 ) -> tuple[Figure, np.ndarray]:
     """Return a new figure with the title, the name of the run below it, and its divergence."""
     if log["diverged"]:
         note = f"diverged at epoch {log['diverged']['epoch']}"
-    frame = {"top": 1.05 if title else 0.85, **frame}
-    name = f"{title}\n{run_name(log)}" if title else run_name(log)
+    frame = {"top": 1.05, **frame}
+    name = f"{title}\n{run_name(log)}"
     return style.new_figure(name, log["dataset"], size=size, note=note, **frame)
 
 
@@ -93,7 +93,7 @@ def loss_accuracy(log: dict) -> Figure:
     """Training and validation loss, and validation accuracy."""
     line, dotted = looks_of(log)
     epochs = log["epoch"][-1]
-    figure, ((left, right),) = run_figure(log, columns=2)
+    figure, ((left, right),) = run_figure(log, "Loss and accuracy", columns=2)
     losses, accuracy = table([log["train_loss"], log["val_loss"]]), table([log["val_accuracy"]])
     style.draw_curve(left, losses[:1], label="training", marker="o" if epochs < 3 else "", **line)
     style.draw_curve(left, losses[1:], label="validation", **dotted)
@@ -118,7 +118,7 @@ def learning_rate(log: dict) -> Figure | None:
     if log["config"]["scheduler"] == "none":
         return None
     _, dotted = looks_of(log)
-    figure, ((ax,),) = run_figure(log, size=(7, 4), top=0.6)
+    figure, ((ax,),) = run_figure(log, "Learning rate", (7, 4.2), top=0.8)
     rates = table([log["learning_rate"]])
     style.draw_curve(ax, rates, **dotted)
     style.value_axis(ax, "learning rate (unitless)", rates, "log")
@@ -129,8 +129,8 @@ def learning_rate(log: dict) -> Figure | None:
 def gradient_flow(log: dict) -> Figure:
     """Mean |gradient| of each layer's weight: by epoch, and at the end from layer to layer."""
     gradients, epochs = style.weight_gradients(log), log["epoch"][-1]
-    size = (9, inside.legend_height(len(gradients), 4.2))
-    figure, ((left, right),) = run_figure(log, size=size, columns=2, sharey=True)
+    size = (9, inside.legend_height(len(gradients)))
+    figure, ((left, right),) = run_figure(log, "Gradient flow", size, columns=2, sharey=True)
     lines = style.draw_layers(left, [gradients])
     style.value_axis(left, style.GRADIENT, table(gradients.values()), "log")
     style.epoch_axis(left, epochs)
@@ -143,7 +143,7 @@ def gradient_flow(log: dict) -> Figure:
     right.set_xticks(range(0, len(lines), every), names[::every])
     right.set(xlim=(-0.5, len(lines) - 0.5), xlabel="layer")
     right.set_title(f"at epoch {last}", loc="left")
-    style.legend_right(figure, lines, 0.75, style.of_layers("weight of", len(gradients)))
+    style.legend_right(figure, lines, 0.95, style.of_layers("weight of", len(gradients)))
     return figure
 
 
@@ -152,10 +152,10 @@ def zero_gradients(log: dict) -> Figure | None:
     if log["config"]["activation"] not in ("relu", "leaky_relu", "elu"):
         return None
     gradients = style.weight_gradients(log, "pct_zero")
-    size = (7.5, inside.legend_height(len(gradients), 4))
-    figure, ((ax,),) = run_figure(log, size=size, top=0.6)
+    size = (7.5, inside.legend_height(len(gradients), 4.2))
+    figure, ((ax,),) = run_figure(log, "Zero gradients", size, top=0.8)
     lines = style.draw_layers(ax, [gradients])
-    style.legend_right(figure, lines, 0.5, style.of_layers("weight of", len(gradients)))
+    style.legend_right(figure, lines, 0.7, style.of_layers("weight of", len(gradients)))
     measured = table(gradients.values())
     from_0_to_1 = [0 * measured, 0 * measured + 1]  # at least, where there are any
     style.value_axis(ax, "share of zero gradients (%)", [measured, *from_0_to_1])

@@ -56,6 +56,7 @@ settings = partial(matplotlib.style.context, SETTINGS, after_reset=True)
 
 LOSS = "cross-entropy (nats)"
 GRADIENT = "mean |gradient| (nats)"  # per unit of weight, which is a pure number
+BY = "by test accuracy"  # which cells are the best, everywhere
 ERRORS = "(%)\nerrors on a log scale"
 MAX_LOSS = 1.5 * np.log(10)  # ten classes held equally likely cost ln 10: far more is an accident
 SCALES = {  # how numbers become heights, and back
@@ -144,7 +145,7 @@ def best_cells(sweep: Sweep, most: int) -> tuple[Sweep, str]:
     cells = sweep.cells
     if len(cells) <= most:
         return sweep, ""
-    return sweep.only(best_first(cells)[:most]), f"the best {most} of {len(cells):,} cells"
+    return sweep.only(best_first(cells)[:most]), f"the best {most} of {len(cells):,} cells {BY}"
 
 
 def best_columns(sweep: Sweep, most: int) -> tuple[Sweep, str]:
@@ -154,7 +155,7 @@ def best_columns(sweep: Sweep, most: int) -> tuple[Sweep, str]:
         return sweep, ""
     best = set([*columns][:most])
     part = sweep.only([cell for cell in sweep.cells if cell.column in best])
-    return part, f"the best {most} of {len(columns):,} columns"
+    return part, f"the best {most} of {len(columns):,} columns {BY}"
 
 
 def notes(*texts: str) -> str:

@@ -21,11 +21,12 @@ from figures.inside import grid_diagnostics
 from figures.run import run_figures
 from figures.study import study_figures
 from figures.style import divergence
-from findings.comparisons import A_BETTER, B_BETTER, NOT_DECIDED, best_first, compare
+from findings.comparisons import A_BETTER, B_BETTER, NOT_DECIDED, ONE_SEED, best_first, compare
 from findings.conclusions import Conclusions
 from findings.sweep import NAMES, Cell, Sweep
 from nnlite.files import write_text
 from nnlite.training.config import hidden_name
+from nnlite.training.loop import VALIDATION_SHARE
 from report.data import SHOWN_AT_FIRST, look, script_data
 from report.pictures import pictures
 from report.svg import Palette, legal
@@ -35,6 +36,7 @@ HERE = Path(__file__).parent
 MANY_PAIRS = 120  # with more than that, cells are compared with the best one only
 MOST_ROWS = 1000  # of a table
 MOST_VALUES = 60  # that a line lists
+NOISE = "within the noise"
 
 # The columns of the tables of cells and of runs. To add one, add a measure of
 # nnlite.training.logs.summarize, with its heading and the format of its numbers.
@@ -74,6 +76,7 @@ def context(sweep: Sweep, conclusions: Conclusions) -> dict:
     """Return the values in the template, by the names that they have there."""
     palette = Palette()
     data = script_data(sweep, palette)
+    figures, terms = pictures(figures_of(sweep), palette)
     positions = {cell["name"]: k for k, cell in enumerate(data["cells"])}
     ranked = best_first(sweep.cells)
     ranking = [positions[cell.label] for cell in ranked[: len(positions)]]
@@ -93,7 +96,8 @@ def context(sweep: Sweep, conclusions: Conclusions) -> dict:
         "found": conclusions.found,
         "not_shown": conclusions.not_shown,
         "setup": setup(sweep),
-        "figures": pictures(figures_of(sweep), palette),
+        "figures": figures,
+        "terms": terms,
         "data": data,
         "shown_at_first": SHOWN_AT_FIRST,
         "all_cells": len(sweep.cells),
@@ -103,11 +107,11 @@ def context(sweep: Sweep, conclusions: Conclusions) -> dict:
         "mistaken": next((k for k in ranking if data["cells"][k]["confusion"]), None),
         "headings": [heading for heading, _ in COLUMNS.values()],
         "cells": cell_rows(ranked[:MOST_ROWS], palette),
+        "seeds_each": same(len(cell.logs) for cell in sweep.cells),
         "runs": run_rows(sweep),
         "cell_runs": len(runs_of(sweep)),
         **difference_rows(sweep),
-        "setting_names": [setting_name(key) for key in configuration(sweep.cells[0])],
-        "configurations": configuration_rows(sweep),
+        **configuration_rows(sweep),
         "command": sweep.command,
         "colors": {theme: palette.css(theme) for theme in ("light", "dark")},
         "style": source("page.css"),
@@ -139,27 +143,38 @@ def setup(sweep: Sweep) -> dict[str, str | list[str]]:
     """Return what was run, on what."""
     runs = runs_of(sweep)
     tested = next((log for log in runs if log["test_confusion"]), runs[0])
+    validated = total(tested["val_confusion"][0])
     settings = {key: f"{setting_name(key)}: {text}" for key, text in setting_values(sweep).items()}
-    versions = (log["versions"].items() for log in runs)
     return {
         "dataset": sweep.dataset["name"],
-        "validated": total(tested["val_confusion"][0]),
-        "tested": total(tested["test_confusion"]),
+        "pixels": sweep.dataset["pixels"],
+        "trained": f"{trained_on(validated):,}",
+        "validated": f"{validated:,}",
+        "tested": f"{total(tested['test_confusion']):,}" if tested["test_confusion"] else "–",
         "varies": [settings[key] for key in sweep.varies],
         "fixed": [text for key, text in settings.items() if key not in sweep.varies],
         "seeds": listed(map(str, sweep.seeds)),
         "tune_seeds": listed(map(str, sweep.tune_seeds)),
         "steps": each(f"{log['steps_per_epoch']:,}" for log in runs),
         "device": each(log["device"] for log in runs),
-        "versions": each(", ".join(f"{name} {v}" for name, v in items) for items in versions),
+        "versions": ", ".join(
+            f"{name} {each((log['versions'][name] for log in runs if name in log['versions']), ' or ')}"
+            for name in dict.fromkeys(name for log in runs for name in log["versions"])
+        ),
         "time": duration(sum(sum(log["epoch_time"]) for log in runs)),
         "checksum": sweep.dataset["checksum"],
     }
 
 
-def each(texts: Iterable[str]) -> str:
+def each(texts: Iterable[str], between: str = "; ") -> str:
     """List the different ones among texts of all runs."""
-    return "; ".join(dict.fromkeys(texts))
+    return between.join(dict.fromkeys(texts))
+
+
+def same(values: Iterable):
+    """Return the value that all of them have; None if they differ."""
+    first, *others = dict.fromkeys(values)
+    return None if others else first
 
 
 def listed(texts: Iterable[str]) -> str:
@@ -192,9 +207,14 @@ def short(value: float | str) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def total(matrix: list[list[int]] | None) -> str:
+def total(matrix: list[list[int]]) -> int:
     """Return how many images a confusion matrix is of."""
-    return f"{sum(map(sum, matrix)):,}" if matrix else "–"
+    return sum(map(sum, matrix))
+
+
+def trained_on(validated: int) -> int:
+    """Return how many images trained, to two digits: a log only has those that validated."""
+    return int(float(f"{validated * (1 / VALIDATION_SHARE - 1):.2g}"))
 
 
 def duration(seconds: float) -> str:
@@ -257,7 +277,8 @@ def difference_rows(sweep: Sweep) -> dict:
     """Return the rows of the table of differences, and what its caption says of them.
 
     `pairs` is how many pairs of cells there are. If these are too many, there are only rows with
-    the best cell, and `compared_with` is its name; otherwise that is None.
+    the best cell, and `compared_with` is its name; otherwise that is None. What all rows say is
+    said once: `paired` is how many seeds they have, `undecided` why none is decided; or None.
     """
     cells, best = sweep.cells, None
     count = math.comb(len(cells), 2)
@@ -271,7 +292,7 @@ def difference_rows(sweep: Sweep) -> dict:
         found = compare(a, b)
         if found.mean is None:  # no seed in common that both finished
             continue
-        winner = {A_BETTER: a.label, B_BETTER: b.label, NOT_DECIDED: "within the noise"}
+        winner = {A_BETTER: a.label, B_BETTER: b.label, NOT_DECIDED: NOISE}
         row = {
             "a": a.label,
             "b": b.label,
@@ -280,26 +301,41 @@ def difference_rows(sweep: Sweep) -> dict:
             "better": winner.get(found.verdict, found.verdict),
         }
         rows.append(row)
-    return {"differences": rows, "pairs": f"{count:,}", "compared_with": best and best.label}
+    verdict = same(row["better"] for row in rows) if rows else None
+    return {
+        "differences": rows,
+        "pairs": f"{count:,}",
+        "compared_with": best and best.label,
+        "paired": same(row["seeds"].text for row in rows) if rows else None,
+        "undecided": verdict if verdict in (NOISE, ONE_SEED) else None,
+    }
 
 
-def configuration(cell: Cell) -> dict:
-    """Return what decides the outcome of a cell's runs, but for the seed."""
+def configuration(cell: Cell) -> dict[str, str | int | float]:
+    """Return what decides the outcome of a cell's runs, and their seeds."""
     config = asdict(cell.config)
     del config["seed"]
-    return {**config, "hidden": ", ".join(map(str, config["hidden"]))}
+    hidden = ", ".join(map(str, config["hidden"]))
+    return {**config, "hidden": hidden, "seeds": listed(map(str, cell.seeds))}
 
 
-def configuration_rows(sweep: Sweep) -> list[dict]:
-    """Return the rows of the table of configurations."""
-    return [
-        {
-            "name": cell.label,
-            "numbers": [
-                Number(str(value), None if isinstance(value, str) else value)
-                for value in configuration(cell).values()
-            ],
-            "seeds": listed(map(str, cell.seeds)),
-        }
-        for cell in sweep.cells[:MOST_ROWS]
-    ]
+def configuration_rows(sweep: Sweep) -> dict:
+    """Return the table of configurations: what differs between cells, and once what does not."""
+    found = {cell.label: configuration(cell) for cell in sweep.cells}
+    keys = [*configuration(sweep.cells[0])]
+    shared = {key: same(values[key] for values in found.values()) for key in keys}
+    differ = [key for key in keys if shared[key] is None]
+    return {
+        "shared": [f"{setting_name(k)}: {shared[k]}" for k in keys if k not in differ],
+        "differ": [setting_name(key) for key in differ],
+        "configurations": [
+            {
+                "name": name,
+                "numbers": [
+                    Number(str(values[key]), None if isinstance(values[key], str) else values[key])
+                    for key in differ
+                ],
+            }
+            for name, values in [*found.items()][:MOST_ROWS]
+        ],
+    }
