@@ -45,7 +45,8 @@ def curves(sweep: Sweep, key: str) -> Figure:
     figure, ((ax,),) = style.new_figure(title, sweep.dataset, size=size, note=note, top=0.6)
     rows_of = {cell: cell.curves(key) for cell in sweep.cells}
     if falling:
-        style.value_axis(ax, f"{style.LOSS}, log scale", rows_of.values(), "log", style.MAX_LOSS)
+        ceiling = style.max_loss(sweep.dataset)
+        style.value_axis(ax, f"{style.LOSS}, log scale", rows_of.values(), "log", ceiling)
     else:
         style.value_axis(ax, "accuracy (%), errors on a log scale", rows_of.values(), "errors")
     style.epoch_axis(ax, sweep.epochs)

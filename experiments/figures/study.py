@@ -362,7 +362,7 @@ def gradients_by_layer(sweep: Sweep) -> Figure | None:
         f"Gradients before the first step, {deepest} hidden layers", sweep, norms
     )
     values = [*norms.values(), *theory.values()]
-    style.value_axis(figure.axes[0], "|dL/dz|, log scale", values, "log")
+    style.value_axis(figure.axes[0], "|dL/dz| (nats), log scale", values, "log")
     dotted = {"color": "black", "linestyle": ":", "linewidth": 1.2, "zorder": 3}
     for cell, rows in norms.items():
         ax = axes[cell.config.init]

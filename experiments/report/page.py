@@ -142,33 +142,30 @@ def figures_of(sweep: Sweep) -> dict[str, Figure]:
 def setup(sweep: Sweep) -> dict[str, str | list[str]]:
     """Return what was run, on what."""
     runs = runs_of(sweep)
+    versions: dict[str, dict[str, None]] = {}
+    for name, version in (item for log in runs for item in log["versions"].items()):
+        versions.setdefault(name, {})[version] = None
     tested = next((log for log in runs if log["test_confusion"]), runs[0])
-    validated = total(tested["val_confusion"][0])
     settings = {key: f"{setting_name(key)}: {text}" for key, text in setting_values(sweep).items()}
     return {
         "dataset": sweep.dataset["name"],
         "pixels": sweep.dataset["pixels"],
-        "trained": f"{trained_on(validated):,}",
-        "validated": f"{validated:,}",
-        "tested": f"{total(tested['test_confusion']):,}" if tested["test_confusion"] else "–",
+        "images": images(tested),
         "varies": [settings[key] for key in sweep.varies],
         "fixed": [text for key, text in settings.items() if key not in sweep.varies],
         "seeds": listed(map(str, sweep.seeds)),
         "tune_seeds": listed(map(str, sweep.tune_seeds)),
         "steps": each(f"{log['steps_per_epoch']:,}" for log in runs),
         "device": each(log["device"] for log in runs),
-        "versions": ", ".join(
-            f"{name} {each((log['versions'][name] for log in runs if name in log['versions']), ' or ')}"
-            for name in dict.fromkeys(name for log in runs for name in log["versions"])
-        ),
+        "versions": ", ".join(f"{name} {' or '.join(v)}" for name, v in versions.items()),
         "time": duration(sum(sum(log["epoch_time"]) for log in runs)),
         "checksum": sweep.dataset["checksum"],
     }
 
 
-def each(texts: Iterable[str], between: str = "; ") -> str:
+def each(texts: Iterable[str]) -> str:
     """List the different ones among texts of all runs."""
-    return between.join(dict.fromkeys(texts))
+    return "; ".join(dict.fromkeys(texts))
 
 
 def same(values: Iterable):
@@ -207,14 +204,18 @@ def short(value: float | str) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def total(matrix: list[list[int]]) -> int:
-    """Return how many images a confusion matrix is of."""
-    return sum(map(sum, matrix))
+def images(log: dict) -> str:
+    """Return how many images train, validate and test; "" if the run diverged before it counted.
 
-
-def trained_on(validated: int) -> int:
-    """Return how many images trained, to two digits: a log only has those that validated."""
-    return int(float(f"{validated * (1 / VALIDATION_SHARE - 1):.2g}"))
+    A log counts only those that validate and test; those that train follow from their share.
+    """
+    validated, tested = log["val_confusion"][0], log["test_confusion"]
+    if not validated:
+        return ""
+    count = sum(map(sum, validated))
+    trained = float(f"{count * (1 / VALIDATION_SHARE - 1):.3g}")
+    text = f"about {trained:,.0f} images to train on, {count:,} to validate on"
+    return f"{text}, {sum(map(sum, tested)):,} to test on" if tested else text
 
 
 def duration(seconds: float) -> str:

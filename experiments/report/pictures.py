@@ -114,7 +114,7 @@ CAPTIONS = {
     "inside": {
         "update_ratio": (
             "How far the last step of each epoch moved a layer's weight, as a power of ten. About "
-            "-3, a thousandth of the weight, is the usual rule of thumb: far above, steps are too "
+            "−3, a thousandth of the weight, is the usual rule of thumb: far above, steps are too "
             "large to follow the gradient; far below, training is slow."
         ),
         "histogram_activations": (
@@ -151,7 +151,9 @@ class Picture(NamedTuple):
 def pictures(
     figures: dict[str, Figure], palette: Palette
 ) -> tuple[dict[str, list[Picture]], list[str]]:
-    """Return the pictures of each section, in the order of CAPTIONS, and those TERMS left over.
+    """Return the pictures of each section, in the order of CAPTIONS, and what other TERMS mean.
+
+    These are in no figure, but the charts of page.js have them.
 
     Section "lead" has the one of LEAD, if there is any, which is in no other section. A figure that
     CAPTIONS does not know comes last in the section UNKNOWN, without a caption.
@@ -171,7 +173,7 @@ def pictures(
         ]
         for section, listed in captions.items()
     }
-    return sections, [*terms.values()]
+    return sections, [terms[term] for term in ("nats", "dL/dz", "cell") if term in terms]
 
 
 def explained(caption: str, figure: Figure, terms: dict[str, str]) -> str:
