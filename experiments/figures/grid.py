@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures import inside, style
-from findings.sweep import Sweep, color_of, t_interval, table
+from findings.comparisons import best_first
+from findings.sweep import Cell, Sweep, color_of, t_interval, table
 from nnlite.activations import ACTIVATIONS
 
 MOST_CELLS = 30  # more curves, or panels, than that cannot be told apart
@@ -38,22 +39,23 @@ def curves(sweep: Sweep, key: str) -> Figure:
     legend_lines = len(sweep.cells) + sum(cell.diverged > 0 for cell in sweep.cells)
     names = {cell: style.short(cell.label) for cell in sweep.cells}
     longest = max(map(len, names.values()))
-    size = (10 + 0.09 * max(0, longest - 40), max(5, 0.24 * legend_lines + 1))
+    size = (10 + 0.09 * max(0, longest - 40), max(5, 0.24 * legend_lines + 1.2))
     title = "Training loss" if falling else "Validation accuracy"
     note = style.notes(best, style.seeds_note(sweep.cells))
     figure, ((ax,),) = style.new_figure(title, sweep.dataset, size=size, note=note, top=0.6)
     rows_of = {cell: cell.curves(key) for cell in sweep.cells}
     if falling:
-        style.value_axis(ax, f"{style.LOSS}, log scale", rows_of.values(), "log", style.MAX_LOSS)
+        ceiling = style.max_loss(sweep.dataset)
+        style.value_axis(ax, f"{style.LOSS}, log scale", rows_of.values(), "log", ceiling)
     else:
         style.value_axis(ax, "accuracy (%), errors on a log scale", rows_of.values(), "errors")
     style.epoch_axis(ax, sweep.epochs)
     worst = ax.get_ylim()[1 if falling else 0]
 
-    ranked = []
+    lines: dict[Cell, Line2D] = {}
     for cell, rows in rows_of.items():
         look = {"color": cell.color, "linestyle": cell.dashes, "marker": cell.marker}
-        line = style.draw_curve(ax, rows, **look)
+        lines[cell] = line = style.draw_curve(ax, rows, **look)
         for log, row in zip(cell.logs, rows, strict=True):
             if log["diverged"]:
                 measured = np.flatnonzero(np.isfinite(row))
@@ -65,9 +67,8 @@ def curves(sweep: Sweep, key: str) -> Figure:
         number = "–" if np.isnan(last) else f"{last:.3f}" if falling else f"{last:.1f}"
         diverged = f"\n✖ {style.divergence(cell)}" if cell.diverged else ""
         line.set_label(f"{number}  {names[cell]}{diverged}")
-        ranked.append((np.isnan(last), last if falling else -last, line))
-    ranked.sort(key=lambda entry: entry[:2])
-    style.legend_right(figure, [line for *_, line in ranked], 0.5, "at the last epoch, best first")
+    ordered = [lines[cell] for cell in best_first(sweep.cells)]
+    style.legend_right(figure, ordered, 0.5, "at the last epoch;\nbest test accuracy first")
     return figure
 
 

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 
 from figures import style
 from findings.sweep import Sweep, t_interval, table
+from words import and_list
 
 UPDATE_RATIO = "log10(|update| / |weight|)"
 GUIDE = -3  # an update of a thousandth of the weight: A. Karpathy's rule of thumb
@@ -19,6 +20,7 @@ MEANING = {
     ZERO: "of the weights, in one batch",
     SATURATED: "within 5 % of an end of the range",
 }
+TITLES = {DEAD: "dead units", ZERO: "zero gradients", SATURATED: "saturation"}
 MAX_PANELS, MAX_ROWS = 15, 40  # a figure of more cells would be unreadable: of the best ones, then
 
 
@@ -115,7 +117,8 @@ def update_ratios(sweep: Sweep) -> Figure | None:
         ax.tick_params(labelbottom=n >= len(ratios) - across)
         ax.set_title(names[n], color=cell.color)
         style.write_divergence(ax, cell)
-    style.value_axis(axes[0, 0], UPDATE_RATIO, [*values, GUIDE])
+    style.value_axis(axes[0, 0], "", [*values, GUIDE])
+    figure.text(0.15 / frame["size"][0], 0.5, UPDATE_RATIO, rotation=90, va="center")
     style.legend_right(figure, [*legend, guide], 0.75, style.of_layers("weight of", layers))
     return figure
 
@@ -136,7 +139,8 @@ def stuck_units(sweep: Sweep) -> Figure | None:
     left = 0.5 + 0.11 * max(len(line) for name in names for line in name.split("\n"))
     row = max(0.42, 0.06 * len(looks))  # height, in inches
     size = (left + 3 * len(shown) + 1.4, max(legend_height(layers), row * len(cells) + 2))
-    title = "Dead units, zero gradients, saturation at the end of training"
+    title = and_list(TITLES[label] for label in shown)
+    title = f"{title[0].upper()}{title[1:]} at the end of training"
     note = style.notes(best, style.seeds_note(cells))
     frame = {"size": size, "note": note, "top": 1.1, "left": left}
     shared = {"sharex": True, "sharey": True}

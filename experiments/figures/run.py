@@ -14,7 +14,6 @@ from figures import inside, style
 from findings.sweep import color_of, dashes_of, dataset_of, label, table
 from nnlite.training.config import Config, hidden_name
 from nnlite.training.logs import summarize
-from words import clipped
 
 BEYOND = 0.005  # share of numbers below the first bin of a histogram, and above the last
 LIGHT = "#C8C8C8"
@@ -58,13 +57,13 @@ def run_name(log: dict) -> str:
 
 
 def run_figure(
-    log: dict, title: str = "", size: tuple[float, float] = (9, 4.2), note: str = "", **frame
+    log: dict, title: str, size: tuple[float, float] = (9, 4.4), note: str = "", **frame
 ) -> tuple[Figure, np.ndarray]:
     """Return a new figure with the title, the name of the run below it, and its divergence."""
     if log["diverged"]:
         note = f"diverged at epoch {log['diverged']['epoch']}"
-    frame = {"top": 1.05 if title else 0.85, **frame}
-    name = f"{title}\n{run_name(log)}" if title else run_name(log)
+    frame = {"top": 1.05, **frame}
+    name = f"{title}\n{run_name(log)}"
     return style.new_figure(name, log["dataset"], size=size, note=note, **frame)
 
 
@@ -93,11 +92,11 @@ def loss_accuracy(log: dict) -> Figure:
     """Training and validation loss, and validation accuracy."""
     line, dotted = looks_of(log)
     epochs = log["epoch"][-1]
-    figure, ((left, right),) = run_figure(log, columns=2)
+    figure, ((left, right),) = run_figure(log, "Loss and accuracy", columns=2)
     losses, accuracy = table([log["train_loss"], log["val_loss"]]), table([log["val_accuracy"]])
     style.draw_curve(left, losses[:1], label="training", marker="o" if epochs < 3 else "", **line)
     style.draw_curve(left, losses[1:], label="validation", **dotted)
-    style.value_axis(left, style.LOSS, losses, ceiling=style.MAX_LOSS)
+    style.value_axis(left, style.LOSS, losses, ceiling=style.max_loss(log["dataset"]))
     style.draw_curve(right, accuracy, **dotted)
     style.value_axis(right, "validation accuracy (%)", accuracy)
     above = {"loc": "lower left", "bbox_to_anchor": (-0.03, 0.98), "ncols": 2}
@@ -118,7 +117,7 @@ def learning_rate(log: dict) -> Figure | None:
     if log["config"]["scheduler"] == "none":
         return None
     _, dotted = looks_of(log)
-    figure, ((ax,),) = run_figure(log, size=(7, 4), top=0.6)
+    figure, ((ax,),) = run_figure(log, "Learning rate", (7, 4.2), top=0.8)
     rates = table([log["learning_rate"]])
     style.draw_curve(ax, rates, **dotted)
     style.value_axis(ax, "learning rate (unitless)", rates, "log")
@@ -129,8 +128,8 @@ def learning_rate(log: dict) -> Figure | None:
 def gradient_flow(log: dict) -> Figure:
     """Mean |gradient| of each layer's weight: by epoch, and at the end from layer to layer."""
     gradients, epochs = style.weight_gradients(log), log["epoch"][-1]
-    size = (9, inside.legend_height(len(gradients), 4.2))
-    figure, ((left, right),) = run_figure(log, size=size, columns=2, sharey=True)
+    size = (9, inside.legend_height(len(gradients)))
+    figure, ((left, right),) = run_figure(log, "Gradient flow", size, columns=2, sharey=True)
     lines = style.draw_layers(left, [gradients])
     style.value_axis(left, style.GRADIENT, table(gradients.values()), "log")
     style.epoch_axis(left, epochs)
@@ -143,7 +142,7 @@ def gradient_flow(log: dict) -> Figure:
     right.set_xticks(range(0, len(lines), every), names[::every])
     right.set(xlim=(-0.5, len(lines) - 0.5), xlabel="layer")
     right.set_title(f"at epoch {last}", loc="left")
-    style.legend_right(figure, lines, 0.75, style.of_layers("weight of", len(gradients)))
+    style.legend_right(figure, lines, 0.95, style.of_layers("weight of", len(gradients)))
     return figure
 
 
@@ -152,10 +151,10 @@ def zero_gradients(log: dict) -> Figure | None:
     if log["config"]["activation"] not in ("relu", "leaky_relu", "elu"):
         return None
     gradients = style.weight_gradients(log, "pct_zero")
-    size = (7.5, inside.legend_height(len(gradients), 4))
-    figure, ((ax,),) = run_figure(log, size=size, top=0.6)
+    size = (7.5, inside.legend_height(len(gradients), 4.2))
+    figure, ((ax,),) = run_figure(log, "Zero gradients", size, top=0.8)
     lines = style.draw_layers(ax, [gradients])
-    style.legend_right(figure, lines, 0.5, style.of_layers("weight of", len(gradients)))
+    style.legend_right(figure, lines, 0.7, style.of_layers("weight of", len(gradients)))
     measured = table(gradients.values())
     from_0_to_1 = [0 * measured, 0 * measured + 1]  # at least, where there are any
     style.value_axis(ax, "share of zero gradients (%)", [measured, *from_0_to_1])
@@ -189,7 +188,7 @@ def signal(log: dict) -> Figure | None:
     title, size = "Gradient that reaches each layer", (10, inside.legend_height(len(layers)))
     figure, ((left, right),) = run_figure(log, title, size, columns=2, sharey=True)
     draw_from_start(left, layers, style.layer_looks(len(layers)))
-    style.value_axis(left, "norm of dL/dz (nats)", layers, "log")
+    style.value_axis(left, "|dL/dz| (nats)", layers, "log")
     last = np.flatnonzero(np.isfinite(layers).any(axis=0))[-1]
     numbers = np.arange(len(layers)) + 1
     dashed = {"linestyle": "--", "markerfacecolor": "white", "zorder": 3}
@@ -325,11 +324,12 @@ def confusion(log: dict) -> Figure | None:
     everything = np.array(log["test_confusion"])
     shown = most_confused(everything)
     counts = among(shown, everything)
-    classes = [clipped(log["dataset"]["classes"][k], style.LONG_NAME) for k in shown]
+    classes = [style.in_two_lines(log["dataset"]["classes"][k], 22) for k in shown]
     predicted = [*classes, "other classes"][: counts.shape[1]]
     images = counts.sum(axis=1, keepdims=True)
     percent = 100 * counts / np.maximum(images, 1)
-    longest, side = max(map(len, predicted)), 0.55 * len(predicted)
+    lines = [line for name in predicted for line in name.split("\n")]
+    longest, side = max(map(len, lines)), 0.55 * len(predicted)
     bottom, left = 0.9 + 0.075 * longest, max(1.6, 0.5 + 0.095 * longest)  # inches, for the names
     size = (max(side + left + 0.3, 7), 0.55 * len(classes) + bottom + 0.85)
     title, note = "Confusion on the test set (%)", "rows add up to 100 %"
@@ -347,6 +347,9 @@ def confusion(log: dict) -> Figure | None:
         text = f"{percent[i, j]:.{0 if percent[i, j] >= 9.95 or i == j else 1}f}"
         ax.text(j + 0.5, i + 0.53, text, weight="bold" if i == j else "normal", **CELL)
     at_an_angle = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    if len(lines) > len(predicted):  # names of two lines have no room at an angle
+        at_an_angle = {"rotation": 90}
+        bottom += 0.03 * longest
     ticks = np.arange(len(predicted)) + 0.5
     ax.set_xticks(ticks, predicted, **at_an_angle if longest > 3 else {})
     ax.set_yticks(ticks[: len(classes)], classes)
@@ -372,12 +375,13 @@ def most_wrong(log: dict) -> Figure | None:
         return None
     rows = -(-len(log["most_wrong"]) // 4)
     names = [
-        [clipped(classes[wrong[key]], 18) for key in ("label", "predicted")]
+        [style.in_two_lines(classes[wrong[key]], 21) for key in ("label", "predicted")]
         for wrong in log["most_wrong"]
     ]
-    long = max(map(len, map("".join, names))) > 23  # then each has a line
-    step = 1.62 if long else 1.5  # from row to row, in widths of an image
-    size = (8.4, 1.433 * step * rows + 1.05)
+    long = max(map(len, map("".join, names))) > 23  # then each has a line or two
+    lines = 2 + max("".join(pair).count("\n") for pair in names) if long else 1
+    step = 1.38 + 0.12 * lines  # from row to row, in widths of an image
+    size = (8.4, 1.433 * (step * (rows + 1) - 1.62) + 1.22)
     note = "true class → predicted class, and its probability"
     figure, ((ax,),) = run_figure(log, "Most confidently wrong", size, note, left=0.2, top=0.75)
     figure.subplots_adjust(bottom=0.4 / size[1])
@@ -388,7 +392,7 @@ def most_wrong(log: dict) -> Figure | None:
         p = wrong["probability"]
         text = ("\n→ " if long else " → ").join(names[k])
         text += "\n> 99.99 %" if p > 0.9999 else f"\n{100 * p:.2f} %"
-        ax.text(x + 0.5, y - 0.04, text, ha="center", fontsize=11)
+        ax.text(x + 0.5, y - 0.04, text, ha="center", fontsize=11 if lines < 4 else 9.5)
     ax.set(xlim=(-0.2, 5.4), ylim=(step * rows - 0.45, 1.17 - step))
     ax.set_axis_off()
     return figure

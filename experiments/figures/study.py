@@ -16,6 +16,7 @@ from figures import inside, style
 from findings.comparisons import (
     Difference,
     against_no_schedule,
+    best_first,
     compare_all,
     finished,
     initial_norms,
@@ -279,9 +280,10 @@ def tuned_and_usual(sweep: Sweep, target: int | None = None) -> Figure:
     activations = each_once(config.activation for config in configs)
     keys = [name for name in varying(configs) if name not in ("activation", "learning_rate")]
     names = {t: label(t.config, keys or ["optimizer"]) for t in tunings}
-    best = each_once(names[t] for t in sorted(tunings, key=lambda t: -t.scores[t.best]))
+    of_cell = {t.at_best: names[t] for t in tunings if t.at_best}
+    best = each_once([of_cell[cell] for cell in best_first(of_cell)] + list(names.values()))
     most = max(1, MOST_TUNED // len(activations))
-    some = f"the best {most} of {len(best):,} combinations" if len(best) > most else ""
+    some = f"the best {most} of {len(best):,} combinations {style.BY}" if len(best) > most else ""
     tunings = [t for t in tunings if names[t] in best[:most]]
     positions = {name: x for x, name in enumerate(each_once(names[t] for t in tunings))}
 
@@ -360,7 +362,7 @@ def gradients_by_layer(sweep: Sweep) -> Figure | None:
         f"Gradients before the first step, {deepest} hidden layers", sweep, norms
     )
     values = [*norms.values(), *theory.values()]
-    style.value_axis(figure.axes[0], "|dL/dz|, log scale", values, "log")
+    style.value_axis(figure.axes[0], "|dL/dz| (nats), log scale", values, "log")
     dotted = {"color": "black", "linestyle": ":", "linewidth": 1.2, "zorder": 3}
     for cell, rows in norms.items():
         ax = axes[cell.config.init]

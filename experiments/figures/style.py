@@ -4,6 +4,7 @@ What a cell looks like is decided in findings/sweep.py: one colour per activatio
 per optimizer, in every figure. Layers are greys, black for the first.
 """
 
+import math
 import re
 from collections.abc import Collection, Iterable
 from functools import partial
@@ -56,14 +57,22 @@ settings = partial(matplotlib.style.context, SETTINGS, after_reset=True)
 
 LOSS = "cross-entropy (nats)"
 GRADIENT = "mean |gradient| (nats)"  # per unit of weight, which is a pure number
+BY = "by test accuracy"  # which cells are the best, everywhere
 ERRORS = "(%)\nerrors on a log scale"
-MAX_LOSS = 1.5 * np.log(10)  # ten classes held equally likely cost ln 10: far more is an accident
 SCALES = {  # how numbers become heights, and back
     "linear": (lambda v: v, lambda h: h),
     "log": (lambda v: np.log(np.maximum(v, 1e-30)), np.exp),
     # For accuracies in %: the log of the errors, from 101 so that 100 % has a place too.
     "errors": (lambda v: -np.log(np.maximum(101 - v, 0.5)), lambda h: 101 - np.exp(-h)),
 }
+
+
+def max_loss(dataset: dict) -> float:
+    """Return how far the axis of a loss goes at most: a little further than knowing nothing costs.
+
+    That is the logarithm of the number of classes, here of ten at least. Far more is an accident.
+    """
+    return 1.5 * math.log(max(10, len(dataset["classes"])))
 
 
 # The frame: title, what the data are, what the numbers are
@@ -144,7 +153,7 @@ def best_cells(sweep: Sweep, most: int) -> tuple[Sweep, str]:
     cells = sweep.cells
     if len(cells) <= most:
         return sweep, ""
-    return sweep.only(best_first(cells)[:most]), f"the best {most} of {len(cells):,} cells"
+    return sweep.only(best_first(cells)[:most]), f"the best {most} of {len(cells):,} cells {BY}"
 
 
 def best_columns(sweep: Sweep, most: int) -> tuple[Sweep, str]:
@@ -154,7 +163,7 @@ def best_columns(sweep: Sweep, most: int) -> tuple[Sweep, str]:
         return sweep, ""
     best = set([*columns][:most])
     part = sweep.only([cell for cell in sweep.cells if cell.column in best])
-    return part, f"the best {most} of {len(columns):,} columns"
+    return part, f"the best {most} of {len(columns):,} columns {BY}"
 
 
 def notes(*texts: str) -> str:
@@ -192,6 +201,20 @@ def folded(names: Collection[str], width: int) -> list[str]:
         return names
     parts = [name.replace("_", "_ ").split(", ") for name in names]
     return ["\n".join(fill(p, width) for p in name).replace("_ ", "_") for name in parts]
+
+
+def in_two_lines(name: str, width: int) -> str:
+    """Return a name in one line, or in two lines of at most that many characters.
+
+    If that is not enough, it loses its middle.
+    """
+    name = clipped(name, 2 * width)
+    if len(name) <= width:
+        return name
+    after = [k + 1 for k, letter in enumerate(name) if letter in " _-/"]
+    fit = [k for k in after if len(name) - width <= k <= width] or [len(name) // 2]
+    middle = min(fit, key=lambda k: abs(k - len(name) / 2))
+    return f"{name[:middle].rstrip()}\n{name[middle:]}"
 
 
 def lines_in(texts: Iterable[str]) -> int:

@@ -158,8 +158,8 @@ def ranked(cells: Collection[Cell], measure: str = "test_accuracy") -> list[Cell
 
 
 def best_first(cells: Collection[Cell]) -> list[Cell]:
-    """Return all cells, best mean validation accuracy first; those without any come last."""
-    best = ranked(cells, "best_val_accuracy")
+    """Return all cells, best mean test accuracy first; those without any come last."""
+    best = ranked(cells)
     known = set(best)
     return [*best, *(cell for cell in cells if cell not in known)]
 

@@ -9,7 +9,7 @@ from matplotlib.markers import MarkerStyle
 from PIL import Image
 
 from figures.run import among, most_confused, square
-from figures.style import LOSS, MAX_LOSS, spread
+from figures.style import LOSS, max_loss, spread
 from findings.comparisons import best_first
 from findings.sweep import Cell, Sweep, t_interval, table
 from report.svg import Palette
@@ -22,7 +22,7 @@ WRONG_IMAGES = 12
 
 # What the page's charts can show, in the order of their buttons.
 ACCURACY = {"scale": "errors", "digits": 2, "ceiling": None}
-NATS = {"scale": "log", "digits": 4, "ceiling": MAX_LOSS}
+NATS = {"scale": "log", "digits": 4}
 METRICS = {  # key of a log -> how to show it
     "val_accuracy": {"label": "validation accuracy (%)", **ACCURACY},
     "train_loss": {"label": f"training loss: {LOSS}", **NATS},
@@ -74,7 +74,7 @@ def script_data(sweep: Sweep, palette: Palette) -> dict:
         "epochs": [k + 1 for k in kept],
         "layers": shown_layers,
         "confused": shown_classes,
-        "metrics": list(METRICS.values()),
+        "metrics": [{"ceiling": max_loss(sweep.dataset), **metric} for metric in METRICS.values()],
         "measures": list(FLOWS),
         "classes": sweep.dataset["classes"],
         "images": {w["row"]: png(w["image"]) for images in wrong for w in images},

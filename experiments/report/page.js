@@ -340,15 +340,20 @@ function startPrinting() {
   addEventListener("afterprint", () => opened.forEach((part) => (part.open = false)));
 }
 
-// Boxes that scroll can be focused, but only if there is anything to scroll.
+// Boxes that scroll can be focused, but only if there is anything to scroll. Where there is more to
+// the right or below, that edge fades (page.css).
 function startScrollers() {
-  const watch = new ResizeObserver((entries) => {
-    for (const { target } of entries) {
-      const { scrollWidth, clientWidth, scrollHeight, clientHeight } = target;
-      target.tabIndex = scrollWidth > clientWidth || scrollHeight > clientHeight ? 0 : -1;
-    }
+  const look = (box) => {
+    const right = box.scrollWidth - box.clientWidth, below = box.scrollHeight - box.clientHeight;
+    if (box.classList.contains("scroll")) box.tabIndex = right > 0 || below > 0 ? 0 : -1;
+    box.classList.toggle("more-right", right - box.scrollLeft > 1);
+    box.classList.toggle("more-below", below - box.scrollTop > 1);
+  };
+  const watch = new ResizeObserver((entries) => entries.forEach(({ target }) => look(target)));
+  $$(".scroll, nav, #picker .boxes").forEach((box) => {
+    watch.observe(box);
+    box.addEventListener("scroll", () => look(box), { passive: true });
   });
-  $$(".scroll").forEach((box) => watch.observe(box));
 }
 
 startExplorer();

@@ -21,12 +21,20 @@ from figures.inside import grid_diagnostics
 from figures.run import run_figures
 from figures.study import study_figures
 from figures.style import divergence
-from findings.comparisons import A_BETTER, B_BETTER, NOT_DECIDED, best_first, compare_all
+from findings.comparisons import (
+    A_BETTER,
+    B_BETTER,
+    NOT_DECIDED,
+    ONE_SEED,
+    best_first,
+    compare_all,
+)
 from findings.conclusions import Conclusions
 from findings.sweep import NAMES, Cell, Sweep
 from findings.table import COLUMNS
 from nnlite.files import write_text
 from nnlite.training.config import hidden_name
+from nnlite.training.loop import VALIDATION_SHARE
 from report.data import SHOWN_AT_FIRST, look, script_data
 from report.pictures import pictures
 from report.svg import Palette, legal
@@ -36,6 +44,7 @@ HERE = Path(__file__).parent
 MANY_PAIRS = 120  # with more than that, cells are compared with the best one only
 MOST_ROWS = 1000  # of a table
 MOST_VALUES = 60  # that a line lists
+NOISE = "within the noise"
 
 
 def write_page(sweep: Sweep, conclusions: Conclusions, out: Path) -> Path:
@@ -63,6 +72,7 @@ def context(sweep: Sweep, conclusions: Conclusions) -> dict:
     """Return the values in the template, by the names that they have there."""
     palette = Palette()
     data = script_data(sweep, palette)
+    figures, terms = pictures(figures_of(sweep), palette)
     positions = {cell["name"]: k for k, cell in enumerate(data["cells"])}
     ranked = best_first(sweep.cells)
     ranking = [positions[cell.label] for cell in ranked[: len(positions)]]
@@ -82,7 +92,8 @@ def context(sweep: Sweep, conclusions: Conclusions) -> dict:
         "found": conclusions.found,
         "not_shown": conclusions.not_shown,
         "setup": setup(sweep),
-        "figures": pictures(figures_of(sweep), palette),
+        "figures": figures,
+        "terms": terms,
         "data": data,
         "shown_at_first": SHOWN_AT_FIRST,
         "all_cells": len(sweep.cells),
@@ -92,11 +103,11 @@ def context(sweep: Sweep, conclusions: Conclusions) -> dict:
         "mistaken": next((k for k in ranking if data["cells"][k]["confusion"]), None),
         "headings": [column.heading for column in COLUMNS.values()],
         "cells": cell_rows(ranked[:MOST_ROWS], palette),
+        "seeds_each": same(len(cell.logs) for cell in sweep.cells),
         "runs": run_rows(sweep),
         "cell_runs": len(runs_of(sweep)),
         **difference_rows(sweep),
-        "setting_names": [setting_name(key) for key in configuration(sweep.cells[0])],
-        "configurations": configuration_rows(sweep),
+        **configuration_rows(sweep),
         "command": sweep.command,
         "colors": {theme: palette.css(theme) for theme in ("light", "dark")},
         "style": source("page.css"),
@@ -127,20 +138,22 @@ def figures_of(sweep: Sweep) -> dict[str, Figure]:
 def setup(sweep: Sweep) -> dict[str, str | list[str]]:
     """Return what was run, on what."""
     runs = runs_of(sweep)
+    versions: dict[str, dict[str, None]] = {}
+    for name, version in (item for log in runs for item in log["versions"].items()):
+        versions.setdefault(name, {})[version] = None
     tested = next((log for log in runs if log["test_confusion"]), runs[0])
     settings = {key: f"{setting_name(key)}: {text}" for key, text in setting_values(sweep).items()}
-    versions = (log["versions"].items() for log in runs)
     return {
         "dataset": sweep.dataset["name"],
-        "validated": total(tested["val_confusion"][0]),
-        "tested": total(tested["test_confusion"]),
+        "pixels": sweep.dataset["pixels"],
+        "images": images(tested),
         "varies": [settings[key] for key in sweep.varies],
         "fixed": [text for key, text in settings.items() if key not in sweep.varies],
         "seeds": listed(map(str, sweep.seeds)),
         "tune_seeds": listed(map(str, sweep.tune_seeds)),
         "steps": each(f"{log['steps_per_epoch']:,}" for log in runs),
         "device": each(log["device"] for log in runs),
-        "versions": each(", ".join(f"{name} {v}" for name, v in items) for items in versions),
+        "versions": ", ".join(f"{name} {' or '.join(v)}" for name, v in versions.items()),
         "time": duration(sum(sum(log["epoch_time"]) for log in runs)),
         "checksum": sweep.dataset["checksum"],
     }
@@ -149,6 +162,12 @@ def setup(sweep: Sweep) -> dict[str, str | list[str]]:
 def each(texts: Iterable[str]) -> str:
     """List the different ones among texts of all runs."""
     return "; ".join(dict.fromkeys(texts))
+
+
+def same(values: Iterable):
+    """Return the value that all of them have; None if they differ."""
+    first, *others = dict.fromkeys(values)
+    return None if others else first
 
 
 def listed(texts: Iterable[str]) -> str:
@@ -181,9 +200,18 @@ def short(value: float | str) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def total(matrix: list[list[int]] | None) -> str:
-    """Return how many images a confusion matrix is of."""
-    return f"{sum(map(sum, matrix)):,}" if matrix else "–"
+def images(log: dict) -> str:
+    """Return how many images train, validate and test; "" if the run diverged before it counted.
+
+    A log counts only those that validate and test; those that train follow from their share.
+    """
+    validated, tested = log["val_confusion"][0], log["test_confusion"]
+    if not validated:
+        return ""
+    count = sum(map(sum, validated))
+    trained = float(f"{count * (1 / VALIDATION_SHARE - 1):.3g}")
+    text = f"about {trained:,.0f} images to train on, {count:,} to validate on"
+    return f"{text}, {sum(map(sum, tested)):,} to test on" if tested else text
 
 
 def duration(seconds: float) -> str:
@@ -246,7 +274,8 @@ def difference_rows(sweep: Sweep) -> dict:
     """Return the rows of the table of differences, and what its caption says of them.
 
     `pairs` is how many pairs of cells there are. If these are too many, there are only rows with
-    the best cell, and `compared_with` is its name; otherwise that is None.
+    the best cell, and `compared_with` is its name; otherwise that is None. What all rows say is
+    said once: `paired` is how many seeds they have, `undecided` why none is decided; or None.
     """
     cells, best = sweep.cells, None
     count = math.comb(len(cells), 2)
@@ -259,7 +288,7 @@ def difference_rows(sweep: Sweep) -> dict:
     for a, b, found in compare_all(pairs):
         if found.mean is None:  # no seed in common that both finished
             continue
-        winner = {A_BETTER: a.label, B_BETTER: b.label, NOT_DECIDED: "within the noise"}
+        winner = {A_BETTER: a.label, B_BETTER: b.label, NOT_DECIDED: NOISE}
         row = {
             "a": a.label,
             "b": b.label,
@@ -268,26 +297,41 @@ def difference_rows(sweep: Sweep) -> dict:
             "better": winner.get(found.verdict, found.verdict),
         }
         rows.append(row)
-    return {"differences": rows, "pairs": f"{count:,}", "compared_with": best and best.label}
+    verdict = same(row["better"] for row in rows) if rows else None
+    return {
+        "differences": rows,
+        "pairs": f"{count:,}",
+        "compared_with": best and best.label,
+        "paired": same(row["seeds"].text for row in rows) if rows else None,
+        "undecided": verdict if verdict in (NOISE, ONE_SEED) else None,
+    }
 
 
-def configuration(cell: Cell) -> dict:
-    """Return what decides the outcome of a cell's runs, but for the seed."""
+def configuration(cell: Cell) -> dict[str, str | int | float]:
+    """Return what decides the outcome of a cell's runs, and their seeds."""
     config = asdict(cell.config)
     del config["seed"]
-    return {**config, "hidden": ", ".join(map(str, config["hidden"]))}
+    hidden = ", ".join(map(str, config["hidden"]))
+    return {**config, "hidden": hidden, "seeds": listed(map(str, cell.seeds))}
 
 
-def configuration_rows(sweep: Sweep) -> list[dict]:
-    """Return the rows of the table of configurations."""
-    return [
-        {
-            "name": cell.label,
-            "numbers": [
-                Number(str(value), None if isinstance(value, str) else value)
-                for value in configuration(cell).values()
-            ],
-            "seeds": listed(map(str, cell.seeds)),
-        }
-        for cell in sweep.cells[:MOST_ROWS]
-    ]
+def configuration_rows(sweep: Sweep) -> dict:
+    """Return the table of configurations: what differs between cells, and once what does not."""
+    found = {cell.label: configuration(cell) for cell in sweep.cells}
+    keys = [*configuration(sweep.cells[0])]
+    shared = {key: same(values[key] for values in found.values()) for key in keys}
+    differ = [key for key in keys if shared[key] is None]
+    return {
+        "shared": [f"{setting_name(k)}: {shared[k]}" for k in keys if k not in differ],
+        "differ": [setting_name(key) for key in differ],
+        "configurations": [
+            {
+                "name": name,
+                "numbers": [
+                    Number(str(values[key]), None if isinstance(values[key], str) else values[key])
+                    for key in differ
+                ],
+            }
+            for name, values in [*found.items()][:MOST_ROWS]
+        ],
+    }

@@ -7,6 +7,33 @@ from matplotlib.figure import Figure
 
 from report.svg import Palette, inline_svg
 
+# The one figure that answers the question stands beside the conclusions: the first of these.
+LEAD = (
+    "tuned",
+    "gradients_by_layer",
+    "batch_sizes",
+    "schedule_gains",
+    "accuracy_curves",
+    "loss_accuracy",
+)
+# Words that need explaining, each below the first figure in which it appears.
+TERMS = {
+    "t-interval": (
+        "A 95 % t-interval is computed from how much the seeds differ: in 95 of 100 experiments "
+        "like this one it contains the true mean."
+    ),
+    "nats": (
+        "A nat is the unit of a loss that is a natural logarithm: to give the right class a "
+        "probability of 90 % costs 0.1 nats, to know nothing about ten classes ln 10 = 2.3 nats."
+    ),
+    "dL/dz": (
+        "dL/dz is the gradient of the loss L with respect to z, the numbers that a layer passes to "
+        "its activation. |dL/dz| is its length: the root of the sum of all its squares, over all "
+        "units and up to 1000 validation images, of which L is the mean loss."
+    ),
+    "percentage point": "From 85 % to 88 % are 3 percentage points.",
+    "cell": "A cell is one combination of settings, with all its seeds.",
+}
 # Section of the page -> its figures, in order -> how to read them.
 CAPTIONS = {
     "study": {
@@ -41,31 +68,43 @@ CAPTIONS = {
         ),
     },
     "learning": {
-        "comparison_grid": "A row per activation, a column per optimizer and its settings.",
         "accuracy_curves": (
             "Higher is better. The scale stretches the top, where the last errors are hard to get "
-            "rid of. A band is the 95 % t-interval of a mean over seeds: where two overlap widely, "
-            "the order of their curves may be chance."
+            "rid of. Where bands overlap widely, the order of their curves may be chance."
         ),
         "loss_curves": (
             "Lower is better. A training loss that falls while the validation accuracy no longer "
-            "rises is overfitting. To know nothing about ten classes costs ln 10 = 2.3 nats."
+            "rises is overfitting."
         ),
         "loss_accuracy": (
             "Where the training loss goes on falling while the validation loss rises, the network "
             "learns its training images by heart."
         ),
         "learning_rate": "The rate that the schedule set in each epoch.",
-        "zero_gradients": (
-            "How many of a weight's gradients were exactly 0 in one batch. A unit that is silent "
-            "in one batch may speak in the next: this is not the share of dead units."
-        ),
     },
     "gradients": {
         "gradient_flow": (
-            "The gradient that reaches the weights, a curve per layer. Where the first layers lie "
-            "far below the last, plain sgd hardly moves them; adam and rmsprop scale their steps, "
-            "and do."
+            "How large the gradient of the loss is in one more training batch after each epoch: "
+            "its absolute value, mean over all weights of a layer. A curve per layer. Where the "
+            "first layers lie far below the last, plain sgd hardly moves them; adam and rmsprop "
+            "scale their steps, and do."
+        ),
+        "signal": (
+            "The gradient as it passes through the layers, from the last to the first. A straight "
+            "line on this log axis is a gradient that shrinks by the same factor in each layer."
+        ),
+        "units": (
+            "A dead unit outputs 0 for every image of a fixed set, and gets no gradient from any "
+            "of them. Zero gradients, the original sheet's measure, are counted in one batch, "
+            "which says nothing about the next. Saturated outputs pass hardly any gradient on."
+        ),
+        "saturation": (
+            "Outputs so close to an end of the range that the function is nearly flat there, and "
+            "passes hardly any gradient on."
+        ),
+        "zero_gradients": (
+            "How many of a weight's gradients were exactly 0 in one batch. A unit that is silent "
+            "in one batch may speak in the next: this is not the share of dead units."
         ),
         "activations": (
             "Solid: the function. Dashed: its derivative, by which each layer multiplies the "
@@ -75,21 +114,8 @@ CAPTIONS = {
     "inside": {
         "update_ratio": (
             "How far the last step of each epoch moved a layer's weight, as a power of ten. About "
-            "-3, a thousandth of the weight, is the usual rule of thumb: far above, steps are too "
+            "−3, a thousandth of the weight, is the usual rule of thumb: far above, steps are too "
             "large to follow the gradient; far below, training is slow."
-        ),
-        "units": (
-            "A dead unit outputs 0 for every image of a fixed set, and gets no gradient from any "
-            "of them. Zero gradients, the original sheet's measure, are counted in one batch, "
-            "which says nothing about the next. Saturated outputs pass hardly any gradient on."
-        ),
-        "signal": (
-            "The gradient as it passes through the layers, from the last to the first. A straight "
-            "line on this log axis is a gradient that shrinks by the same factor in each layer."
-        ),
-        "saturation": (
-            "Outputs so close to an end of the range that the function is nearly flat there, and "
-            "passes hardly any gradient on."
         ),
         "histogram_activations": (
             "What each layer outputs. A layer whose histogram is narrow can hardly tell its inputs "
@@ -100,51 +126,67 @@ CAPTIONS = {
             "the first are vanishing gradients."
         ),
     },
+    "numbers": {
+        "comparison_grid": "A row per activation, a column per optimizer and its settings.",
+    },
 }
+UNKNOWN = "inside"  # the section of a figure without a caption
 NOT_HERE = {"confusion", "most_wrong"}  # the page has a table and images of its own for them
-
-# Figures of one run whose own title is the run's name.
-TITLES = {
-    "loss_accuracy": "Loss and accuracy",
-    "learning_rate": "Learning rate",
-    "gradient_flow": "Gradient flow",
-    "zero_gradients": "Zero gradients",
-}
 
 
 class Picture(NamedTuple):
-    """A figure as the page shows it; width is in pixels, at its natural size."""
+    """A figure as the page shows it; width is in pixels, at its natural size.
+
+    run is "", or which run it is a figure of.
+    """
 
     name: str
     title: str
+    run: str
     caption: str
     width: int
     svg: Markup
 
 
-def pictures(figures: dict[str, Figure], palette: Palette) -> dict[str, list[Picture]]:
-    """Return the pictures of each section, in the order of CAPTIONS.
+def pictures(
+    figures: dict[str, Figure], palette: Palette
+) -> tuple[dict[str, list[Picture]], list[str]]:
+    """Return the pictures of each section, in the order of CAPTIONS, and what other TERMS mean.
 
-    A figure that CAPTIONS does not know comes last in the last section, without a caption.
+    These are in no figure, but the charts of page.js have them.
+
+    Section "lead" has the one of LEAD, if there is any, which is in no other section. A figure that
+    CAPTIONS does not know comes last in the section UNKNOWN, without a caption.
     """
-    known = {name: caption for captions in CAPTIONS.values() for name, caption in captions.items()}
-    unknown = dict.fromkeys(figures.keys() - known - NOT_HERE, "")
-    *_, last = CAPTIONS
-    sections = {**CAPTIONS, last: {**CAPTIONS[last], **dict(sorted(unknown.items()))}}
-    return {
+    captions = {"lead": {}, **{section: dict(known) for section, known in CAPTIONS.items()}}
+    known = set().union(*captions.values())
+    captions[UNKNOWN] |= dict.fromkeys(sorted(figures.keys() - known - NOT_HERE), "")
+    for name in [name for name in LEAD if name in figures][:1]:
+        home = next(section for section in captions.values() if name in section)
+        captions["lead"][name] = home.pop(name)
+    terms = dict(TERMS)
+    sections = {
         section: [
-            picture(name, figures[name], caption, palette)
-            for name, caption in captions.items()
+            picture(name, figures[name], explained(caption, figures[name], terms), palette)
+            for name, caption in listed.items()
             if name in figures
         ]
-        for section, captions in sections.items()
+        for section, listed in captions.items()
     }
+    return sections, [terms[term] for term in ("nats", "dL/dz", "cell") if term in terms]
+
+
+def explained(caption: str, figure: Figure, terms: dict[str, str]) -> str:
+    """Return the caption, and what the words in it or in the figure mean; take them from terms."""
+    texts = [caption, in_words(figure), *(text.get_text() for text in figure.texts)]
+    new = [term for term in terms if any(term in text for text in texts)]
+    return " ".join([caption, *map(terms.pop, new)]).strip()
 
 
 def picture(name: str, figure: Figure, caption: str, palette: Palette) -> Picture:
-    title = TITLES.get(name) or figure.get_suptitle().splitlines()[0]
+    title, _, run = figure.get_suptitle().partition("\n")
     svg = inline_svg(figure, f"figure-{name}", in_words(figure), palette)
-    return Picture(name, title, caption, round(96 * figure.get_figwidth()), Markup(svg))
+    return Picture(name, title, run, caption, round(96 * figure.get_figwidth()), Markup(svg))
 
 
 def in_words(figure: Figure) -> str:

@@ -101,6 +101,17 @@ def test_the_legend_ranks_the_curves(drawn_grid):
     assert numbers == ["0.250", "0.500", "0.750", "1.000"]
 
 
+def test_the_order_is_that_of_test_accuracy_and_it_is_said():
+    logs = make_grid()
+    for log, accuracy in zip(logs, (70.0, 60.0, 90.0, 80.0), strict=True):
+        log["test_accuracy"] = accuracy
+    for metric in METRICS:
+        figure = curves(logs, metric)
+        expected = ["relu + sgd", "relu + adam", "sigmoid + sgd", "sigmoid + adam"]
+        assert list(legend_of(figure)) == expected
+        assert "best test accuracy first" in figure.legends[0].get_title().get_text()
+
+
 def test_the_comparison_grid_shows_each_cell_in_its_place():
     figure = comparison_grid(make_grid()[::-1])  # the order of the logs must not matter
     loss, best, test = cell_texts(figure)
@@ -408,7 +419,7 @@ def test_of_too_many_cells_the_best_are_shown_and_it_is_said(cells):
     for name, most in shown.items():
         assert max(drawn[name].get_size_inches()) * style.DPI <= style.MOST_PIXELS
         what = "columns" if name in ("comparison_grid", "gradient_flow") else "cells"
-        said = f"the best {most} of {cells} {what}"
+        said = f"the best {most} of {cells} {what} by test accuracy"
         assert (said in texts(drawn[name])) == (cells > most), name
         if most <= cells:
             assert f"lr {cells}" in texts(drawn[name])

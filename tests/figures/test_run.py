@@ -79,7 +79,7 @@ def test_axes_are_labelled_with_units_and_scaled_as_promised():
     axes = axes_of(run_figures(make_log("tanh")))
     start = "epoch (0: before training)"
     assert axes["update_ratio"] == [("epoch", "log10(|update| / |weight|)", "linear")]
-    assert axes["signal"] == [(start, "norm of dL/dz (nats)", "log"), ("layer", "", "log")]
+    assert axes["signal"] == [(start, "|dL/dz| (nats)", "log"), ("layer", "", "log")]
     assert axes["units"] == [
         (start, "dead units (%)", "linear"),
         (start, "zero gradients (%)", "linear"),

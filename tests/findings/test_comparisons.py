@@ -11,6 +11,7 @@ from scipy import stats
 from builders import SEEDS, cell, fake, tuned_logs
 from findings import comparisons
 from findings.comparisons import (
+    best_first,
     closed_by_tuning,
     differences,
     finished,
@@ -200,6 +201,7 @@ def labels(cells):
 def test_cells_that_diverged_in_a_seed_are_ranked_after_all_others(uneven):
     assert labels(ranked(uneven)) == ["c", "b", "e", "a"]
     assert labels(ranked(uneven, "final_loss")) == ["b", "c", "a", "e"]
+    assert labels(best_first(uneven)) == ["c", "b", "e", "a", "d"]  # whatever they validated
     assert labels(finished(uneven)) == ["b", "c"] and ranked([]) == finished([]) == []
     notes = [comparisons.seeds_diverged(cell) for cell in uneven]
     assert notes[:2] == [" (1 of 2 seeds diverged)", ""] and "(2 of 2 seeds" in notes[3]

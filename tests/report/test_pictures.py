@@ -3,9 +3,11 @@
 import re
 
 import numpy as np
+import pytest
 from matplotlib.figure import Figure
 
-from report.pictures import pictures
+from pages import page_of
+from report.pictures import TERMS, pictures
 from report.svg import Palette
 
 
@@ -28,8 +30,35 @@ def test_a_figure_that_nobody_captioned_comes_last():
     figures = {name: Figure() for name in ("my_figure", "update_ratio", "confusion", "differences")}
     for name, figure in figures.items():
         figure.suptitle(f"Title of {name}\nand more")
-    sections = pictures(figures, Palette())
+    sections, _ = pictures(figures, Palette())
     names = {section: [p.name for p in listed] for section, listed in sections.items() if listed}
     assert names == {"study": ["differences"], "inside": ["update_ratio", "my_figure"]}
     assert sections["inside"][1].title == "Title of my_figure"
     assert [bool(p.caption) for p in sections["inside"]] == [True, False]
+
+
+def test_the_figure_that_answers_the_question_comes_first_and_once(page, cells):
+    first, *others = [e["id"] for e in page.elements if e.get("id", "").startswith("figure-")]
+    assert first == "figure-accuracy_curves" and first not in others
+    order = ["figure-loss_curves", "figure-gradient_flow", "figure-units", "figure-update_ratio"]
+    assert [name for name in others if name in order] == order
+    sections = [e["id"] for e in page.all("section")]
+    assert sections.index("found") < sections.index("learning") < sections.index("setup")
+    one = page_of(cells[:1])
+    assert one.text.index("figure-loss_accuracy") < one.text.index("What it does not show")
+
+
+@pytest.mark.parametrize("count", [1, 12])
+def test_terms_are_explained_once(page, cells, count):
+    shown = page if count > 1 else page_of(cells[:1])
+    words = ["nats", "dL/dz"] + ["t-interval", "percentage point"] * (count > 1)
+    for term in words:
+        assert shown.text.count(TERMS[term].replace("'", "&#39;")) == 1, term
+    assert count > 1 or TERMS["t-interval"] not in shown.text  # a word that is not there
+
+
+def test_figures_of_a_run_say_which_run(cells):
+    page = page_of(cells[3:4])
+    runs = page.texts("p", class_="run")
+    assert len(runs) >= 8 and set(runs) == {"relu + adam, lr 0.001, batch 50, hidden 12-8, seed 0"}
+    assert "Loss and accuracy" in page.texts("h3")
