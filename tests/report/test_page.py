@@ -271,7 +271,7 @@ def test_what_all_rows_say_is_said_once(cells, no_pictures):
     for k, log in enumerate(alike):
         log["config"]["seed"], log["test_accuracy"] = k % 6, 80.0
     noise = page_of(alike)
-    assert any("All are within the noise" in text for text in noise.texts("caption"))
+    assert any("all are within the noise" in text for text in noise.texts("caption"))
     assert {len(row) for row in noise.rows("differences")} == {3}
 
     uneven = page_of(cells[:-1])
