@@ -8,6 +8,7 @@ the same cores. They take turns, epoch by epoch, so a disturbance of the machine
 
 import argparse
 import contextlib
+import functools
 import importlib.util
 import io
 import json
@@ -38,13 +39,15 @@ from contestants import (
     ON_GPU,
     Task,
     floor,
+    jax,
     nnlite,
     notebook,
     pytorch,
 )
 from nnlite import __version__, select_device
 from nnlite.datasets import DATASETS, Dataset, load
-from sweep import options, results
+from nnlite.training import loop
+from sweep import options, results, workers
 from sweep.options import Parser, check_writable, positive_int
 from sweep.run import train_runs
 from words import plural
@@ -157,10 +160,11 @@ def epoch_mode(args: argparse.Namespace, data: Dataset) -> Outcome:
 
 # ---------------------------------------------------------------------- the whole default grid
 # Each way has a process of its own, whose start and imports count. It returns the first epoch's
-# loss of each cell, and the seconds that it trained.
+# loss of each cell, the last epoch's validation accuracy, and the seconds that it trained.
+# All validate after each epoch, as the lab does.
 
 
-def nnlite_grid(args: argparse.Namespace, device: str) -> tuple[dict[str, float], float]:
+def nnlite_grid(args: argparse.Namespace, device: str) -> tuple[dict, dict, float]:
     """nnlite as the lab runs it, up to the saved logs: with validation, statistics, checkpoints."""
     with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as out:
         flags = [f"--epochs={args.epochs}", f"--batch-size={args.batch_size}", "--seed=42"]
@@ -170,26 +174,29 @@ def nnlite_grid(args: argparse.Namespace, device: str) -> tuple[dict[str, float]
     configs = [log["config"] for log in logs]
     names = [f"{config['activation']} + {config['optimizer']}" for config in configs]
     losses = {name: log["train_loss"][0] for name, log in zip(names, logs)}
-    return losses, time.perf_counter() - started
+    accuracies = {name: log["val_accuracy"][-1] for name, log in zip(names, logs)}
+    return losses, accuracies, time.perf_counter() - started
 
 
-def train_cell(make: Callable, task: Task, cell: tuple[str, str], epochs: int) -> float:
-    """Train one cell of the grid; return the loss of the first epoch."""
+def train_cell(make: Callable, task: Task, cell: tuple[str, str], epochs: int) -> tuple:
+    """Train one cell of the grid; return the first epoch's loss, the last validation accuracy."""
     epoch = make(task, *cell)
-    return [epoch(task.next_order()) for _ in range(epochs)][0]
+    measured = [(epoch(task.next_order()), epoch.validate()[1]) for _ in range(epochs)]
+    return measured[0][0], measured[-1][1]
 
 
-def torch_grid(args: argparse.Namespace, make: Callable, jobs: int) -> tuple[dict, float]:
-    """PyTorch in `jobs` processes that share the cores. It does nothing but train."""
+def others_grid(args: argparse.Namespace, make: Callable, jobs: int) -> tuple[dict, dict, float]:
+    """PyTorch or JAX in `jobs` processes that share the cores. It only trains and validates."""
     task = Task(load(args.dataset, args.data_dir), args.batch_size, max(1, args.threads // jobs))
     epochs = 1 if make is notebook else args.epochs
-    if make is pytorch:
-        _ = task.x  # made here, to be shared among the processes
+    if make is not notebook:
+        _ = task.x, task.x_validation  # made here, to be shared among the processes
     started = time.perf_counter()
     work = [joblib.delayed(train_cell)(make, task, cell, epochs) for cell in CELLS]
-    losses = joblib.Parallel(jobs, max_nbytes="1M", mmap_mode="c")(work)
+    losses, accuracies = zip(*joblib.Parallel(jobs, max_nbytes="1M", mmap_mode="c")(work))
     names = [f"{activation} + {optimizer}" for activation, optimizer in CELLS]
-    return dict(zip(names, losses)), time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    return dict(zip(names, losses)), dict(zip(names, accuracies)), seconds
 
 
 def family(root: int) -> list[int]:
@@ -242,13 +249,14 @@ def timed_process(command: list[str]) -> tuple:
 
 def ways(args: argparse.Namespace) -> dict[str, Callable]:
     """How to train the six cells."""
-    several = f"PyTorch, {args.threads} process" + "es" * (args.threads > 1)
+    several = f"{args.threads} process" + "es" * (args.threads > 1)
     return {
         "nnlite": partial(nnlite_grid, args, "cpu"),
         "nnlite, numba": partial(nnlite_grid, args, "numba"),
-        "PyTorch, 1 process": partial(torch_grid, args, pytorch, 1),
-        several: partial(torch_grid, args, pytorch, args.threads),
-        NOTEBOOK: partial(torch_grid, args, notebook, 1),
+        "PyTorch, 1 process": partial(others_grid, args, pytorch, 1),
+        f"PyTorch, {several}": partial(others_grid, args, pytorch, args.threads),
+        f"JAX, {several}": partial(others_grid, args, jax, args.threads),
+        NOTEBOOK: partial(others_grid, args, notebook, 1),
     }
 
 
@@ -259,15 +267,16 @@ def grid_mode(args: argparse.Namespace, data: Dataset) -> Outcome:
         rows.append(row := {"name": name, "note": ""})
         try:
             select_device("numba" if "numba" in name else "cpu")
-            if "PyTorch" in name and importlib.util.find_spec("torch") is None:
-                raise RuntimeError("not installed")
+            for framework, package in (("PyTorch", "torch"), ("JAX", "jax")):
+                if framework in name and importlib.util.find_spec(package) is None:
+                    raise RuntimeError("not installed")
             result, seconds, row["peak_mib"] = timed_process([*args.command, "--way", name])
         except RuntimeError as error:
             if name == "nnlite":
                 raise
             row["note"] = str(error)
             continue
-        row["losses"], training = result
+        row["losses"], row["val_accuracy"], training = result
         row["seconds"] = [seconds]
         if name == NOTEBOOK and args.epochs > 1:
             row["note"] = f"1 epoch took {seconds:.1f} s, scaled to {args.epochs}"
@@ -277,12 +286,109 @@ def grid_mode(args: argparse.Namespace, data: Dataset) -> Outcome:
     ours, torch = fastest(rows, "nnlite"), fastest(rows, "PyTorch")
     sheet, name = fastest(rows, NOTEBOOK), ours["name"]
     targets = [
+        (f"time of JAX / of {name}", quotient(fastest(rows, "JAX"), ours), ">=", 1.0),
         (f"time of {torch and torch['name']} / of {name}", quotient(torch, ours), ">=", 1.25),
         (f"time of {NOTEBOOK} / of {name}", quotient(sheet, ours), ">=", 8.0),
         (f"peak memory of {name} (MiB)", ours["peak_mib"], "<=", 1024.0),
     ]
     columns = {"seconds": "median:.1f", "x nnlite": "ratio:.2f", "peak MiB": "peak_mib:.0f"}
     return rows, columns, targets
+
+
+# ------------------------------------------------------------------- where the lab's time goes
+# The default sweep from its start to its page. Functions are timed from outside, in each worker.
+
+
+class Clock:
+    """Seconds by part of the work. What a timed function calls counts for that one's part alone."""
+
+    def __init__(self):
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.inside = [0.0]  # for each timed function that is running, how long its callees took
+
+    def time(self, part: str, function: Callable) -> Callable:
+        """Return a function that does the same and is timed."""
+
+        @functools.wraps(function)
+        def timed(*args, **kwargs):
+            started = time.perf_counter()
+            self.inside.append(0.0)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                spent = time.perf_counter() - started
+                self.seconds[part] += spent - self.inside.pop()
+                self.inside[-1] += spent
+
+        return timed
+
+
+LAB = {  # part: what is timed for it, an attribute of an object
+    "training": [(loop.Training, "train")],
+    "validation and test": [(loop, "evaluate"), (loop.Training, "finish")],
+    "diagnostics": [(loop.Training, "run_epoch")],  # but training and validation
+    "saving": [(workers, "run_stack"), (workers, "report")],  # but training and what belongs to it
+    "start-up": [(loop.Training, "__init__")],
+}
+CLOCK = Clock()  # of this process
+
+
+def timed_stack(folder: Path, *args):
+    """run_stack, which leaves the seconds of this process so far in the folder."""
+    if not CLOCK.seconds:
+        for part, places in LAB.items():
+            for owner, name in places:
+                setattr(owner, name, CLOCK.time(part, getattr(owner, name)))
+    result = workers.run_stack(*args)
+    (folder / f"{os.getpid()}.json").write_text(json.dumps(CLOCK.seconds))
+    return result
+
+
+def lab(args: argparse.Namespace) -> dict[str, float]:
+    """Run exp3.py with the default grid; return the wall-clock seconds of each part.
+
+    While workers train, a part has the mean of what they report, and the rest is "waiting": their
+    start, and the time when a core has no run left.
+    """
+    import exp3
+
+    started, marks = time.perf_counter(), []
+
+    def train_runs(*positional, **named):
+        marks.append(time.perf_counter())
+        outcome = exp3_train_runs(*positional, **named)
+        marks.append(time.perf_counter())
+        return outcome
+
+    exp3_train_runs, exp3.train_runs = exp3.train_runs, train_runs
+    with tempfile.TemporaryDirectory() as out, tempfile.TemporaryDirectory() as folder:
+        flags = [f"--epochs={args.epochs}", f"--batch-size={args.batch_size}"]
+        flags += [f"--jobs={args.threads}", f"--dataset={args.dataset}", f"--out={out}"]
+        flags += [f"--data-dir={args.data_dir}"] if args.data_dir else []
+        stack = partial(timed_stack, Path(folder))
+        workers.delayed = lambda f: joblib.delayed(stack if f.__name__ == "run_stack" else f)
+        with contextlib.redirect_stdout(io.StringIO()):
+            if exp3.main(flags):
+                raise RuntimeError("the sweep failed")
+        reports = [json.loads(path.read_text()) for path in Path(folder).iterdir()]
+    parts = {part: sum(report.get(part, 0) for report in reports) / args.threads for part in LAB}
+    parts["waiting"] = marks[1] - marks[0] - sum(parts.values())
+    parts["start-up"] += marks[0] - started
+    parts["drawing"] = time.perf_counter() - marks[1]
+    return parts
+
+
+def lab_mode(args: argparse.Namespace, data: Dataset) -> Outcome:
+    """Time the parts of the lab's default sweep, from the start of the process to its end."""
+    parts, total, _ = timed_process([*args.command, "--way", "lab"])
+    parts["start-up"] += total - sum(parts.values())  # of Python, and its imports
+    rows = [
+        {"name": part, "note": "", "median": seconds, "share": 100 * seconds / total}
+        for part, seconds in sorted(parts.items(), key=lambda item: -item[1])
+    ]
+    rows.append({"name": "all", "note": "", "median": total, "share": 100.0})
+    targets = [("all but training (%)", 100 * (1 - parts["training"] / total), "<=", 20.0)]
+    return rows, {"seconds": "median:.1f", "%": "share:.1f"}, targets
 
 
 # --------------------------------------------------------------------------- how costs grow
@@ -462,6 +568,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--grid", action="store_true", help="time the lab's whole default grid instead of an epoch"
     )
     mode.add_argument(
+        "--lab",
+        action="store_true",
+        help="show where the time of the default sweep goes, from its start to its page",
+    )
+    mode.add_argument(
         "--scale",
         action="store_true",
         help="show how time and memory grow with width, depth, batch size and runs",
@@ -484,7 +595,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--jobs",
         type=positive_int,
         metavar="N",
-        help="cores that each may use (default: 1; with --grid, all there are)",
+        help="cores that each may use (default: 1; with --grid and --lab, all there are)",
     )
     parser.add_argument(
         "--batch-size",
@@ -498,7 +609,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         type=positive_int,
         default=3,
         metavar="N",
-        help="epochs of each run of --grid; the lab has 30 (default: 3)",
+        help="epochs of each run of --grid and --lab; the lab has 30 (default: 3)",
     )
     parser.add_argument(
         "--dataset",
@@ -522,11 +633,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     args.command = sys.argv[1:] if argv is None else argv
     cores = joblib.cpu_count()
-    args.threads = args.threads or (cores if args.grid else 1)
+    args.threads = args.threads or (cores if args.grid or args.lab else 1)
     if args.threads > cores:
         parser.error(f"argument --threads: {args.threads} is more than the {cores} cores there are")
-    if args.device == "gpu" and (args.grid or args.scale):
-        parser.error("argument --device: --grid and --scale are for the CPU")
+    if args.device == "gpu" and (args.grid or args.lab or args.scale):
+        parser.error("argument --device: --grid, --lab and --scale are for the CPU")
     return args
 
 
@@ -545,6 +656,9 @@ def run(args: argparse.Namespace) -> int:
     if args.grid:
         length = plural(args.epochs, "epoch")
         name, measure, title = "grid", grid_mode, f"Six runs of {length}, {where}"
+    elif args.lab:
+        length = plural(args.epochs, "epoch")
+        name, measure, title = "lab", lab_mode, f"The lab, start to page, {length}, {where}"
     elif args.scale:
         name, measure, title = "scale", scale_mode, f"How costs grow, {where}"
     else:
@@ -573,6 +687,9 @@ def run(args: argparse.Namespace) -> int:
     content = json.loads(json.dumps(content), parse_constant=lambda _: None)  # JSON has no NaN
     results.write_json(args.out / f"{name}.json", content)
 
+    if args.lab:
+        print(f"\nlab.json is in {args.out}")
+        return 0
     from figures import style
 
     draw = draw_scale if args.scale else draw_bars
@@ -588,7 +705,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if not args.way:
             return run(args)
-        print(json.dumps(ways(args)[args.way]()))
+        print(json.dumps(lab(args) if args.lab else ways(args)[args.way]()))
         return 0
     except KeyboardInterrupt:
         if not args.way:

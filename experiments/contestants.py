@@ -2,7 +2,8 @@
 
 Each is a function that prepares all it needs and returns its epoch(order) -> mean loss of the
 batches, which returns when the work is done, on a GPU too. ImportError or RuntimeError: it cannot
-take part here. All are given the same Task.
+take part here. All are given the same Task. Those that train the whole grid have, as
+epoch.validate(), what the lab does after each epoch: loss and accuracy on the validation images.
 """
 
 import math
@@ -37,8 +38,10 @@ class Task:
 
     def __post_init__(self, data: Dataset):
         shuffled = streams(SEED)["split"].permutation(len(data.x_train))
-        train = shuffled[: int((1 - VALIDATION_SHARE) * len(shuffled))][: self.rows]
+        n_train = int((1 - VALIDATION_SHARE) * len(shuffled))
+        train, validation = shuffled[:n_train][: self.rows], shuffled[n_train:]
         self.images, self.labels = data.x_train[train], data.y_train[train]
+        self.validation = data.x_train[validation], data.y_train[validation]
         self.sizes = [self.images.shape[1], *self.hidden, len(data.classes)]
         self.batches = streams(SEED)["batches"]
 
@@ -46,6 +49,11 @@ class Task:
     def x(self) -> np.ndarray:
         """The images as the frameworks want them, float32 from -1 to 1, converted beforehand."""
         return scaled(self.images, np.dtype("float32"))
+
+    @cached_property
+    def x_validation(self) -> np.ndarray:
+        """The validation images likewise."""
+        return scaled(self.validation[0], np.dtype("float32"))
 
     def initial(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """The initial weight (D_in, D_out) and bias of each layer, uniform in +-1/sqrt(D_in)."""
@@ -117,8 +125,8 @@ def scikit_learn(task: Task) -> Callable:
     return epoch
 
 
-def torch_step(task: Task, activation: str, optimizer: str, device: str, fused) -> Callable:
-    """A training step of PyTorch: step(x, y) -> loss, as a tensor."""
+def torch_step(task: Task, activation: str, optimizer: str, device: str, fused) -> tuple:
+    """The network in PyTorch, and its training step: step(x, y) -> loss, as a tensor."""
     import torch
     from torch import nn
 
@@ -140,7 +148,7 @@ def torch_step(task: Task, activation: str, optimizer: str, device: str, fused) 
         update.step()
         return loss.detach()
 
-    return step
+    return model, step
 
 
 def pytorch(task: Task, activation="relu", optimizer="adam", device="cpu") -> Callable:
@@ -149,9 +157,11 @@ def pytorch(task: Task, activation="relu", optimizer="adam", device="cpu") -> Ca
 
     if device == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("PyTorch sees no GPU")
-    step = torch_step(task, activation, optimizer, device, fused=True)
+    model, step = torch_step(task, activation, optimizer, device, fused=True)
     x = torch.from_numpy(task.x).to(device)
     y = torch.from_numpy(task.labels.astype("int64")).to(device)
+    x_validation = torch.from_numpy(task.x_validation).to(device)
+    y_validation = torch.from_numpy(task.validation[1].astype("int64")).to(device)
 
     def epoch(order: np.ndarray) -> float:
         total = torch.zeros((), device=device)
@@ -160,6 +170,13 @@ def pytorch(task: Task, activation="relu", optimizer="adam", device="cpu") -> Ca
             total += step(x.index_select(0, rows), y.index_select(0, rows))
         return total.item() / len(batches)  # waits for the GPU
 
+    def validate() -> tuple[float, float]:
+        with torch.inference_mode():
+            logits = model(x_validation)
+            loss = torch.nn.functional.cross_entropy(logits, y_validation)
+            return loss.item(), 100 * (logits.argmax(1) == y_validation).double().mean().item()
+
+    epoch.validate = validate
     return epoch
 
 
@@ -175,21 +192,40 @@ def notebook(task: Task, activation="relu", optimizer="adam") -> Callable:
     side = math.isqrt(task.images.shape[1])
 
     class OneByOne(torch.utils.data.Dataset):
+        def __init__(self, images: np.ndarray, labels: np.ndarray):
+            self.images, self.labels = images, labels
+
         def __len__(self) -> int:
-            return len(task.images)
+            return len(self.images)
 
         def __getitem__(self, i: int) -> tuple:
-            image = Image.fromarray(task.images[i].reshape(side, side))
+            image = Image.fromarray(self.images[i].reshape(side, side))
             pixels = torch.from_numpy(np.array(image)).unsqueeze(0).to(torch.float32).div(255)
             mean, std = (torch.as_tensor([0.5]).view(-1, 1, 1) for _ in range(2))
-            return pixels.clone().sub_(mean).div_(std), int(task.labels[i])
+            return pixels.clone().sub_(mean).div_(std), int(self.labels[i])
 
-    step = torch_step(task, activation, optimizer, "cpu", fused=None)
-    loader = torch.utils.data.DataLoader(OneByOne(), task.batch_size, shuffle=True)
-    return lambda order: np.mean([step(x.flatten(1), y).item() for x, y in loader])
+    model, step = torch_step(task, activation, optimizer, "cpu", fused=None)
+    batches = partial(torch.utils.data.DataLoader, batch_size=task.batch_size)
+    training = batches(OneByOne(task.images, task.labels), shuffle=True)
+    validation = batches(OneByOne(*task.validation))
+
+    def epoch(order: np.ndarray) -> float:
+        return np.mean([step(x.flatten(1), y).item() for x, y in training])
+
+    def validate() -> tuple[float, float]:
+        total, right = 0.0, 0
+        with torch.no_grad():
+            for x, y in validation:
+                logits = model(x.flatten(1))
+                total += torch.nn.functional.cross_entropy(logits, y).item() * len(y)
+                right += (logits.argmax(1) == y).sum().item()
+        return total / len(validation.dataset), 100 * right / len(validation.dataset)
+
+    epoch.validate = validate
+    return epoch
 
 
-def jax(task: Task) -> Callable:
+def jax(task: Task, activation="relu", optimizer="adam") -> Callable:
     """JAX at its best: a whole epoch compiled into one loop, its state updated in place."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     if task.threads == 1:  # matters where a process cannot be held to its cores
@@ -199,19 +235,27 @@ def jax(task: Task) -> Callable:
 
     size, tree_map = task.batch_size, jax.tree.map
 
-    def mean_loss(params, x, y):
+    f = {"relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}[activation]
+    rate = OPTIMIZERS[optimizer].default_learning_rate
+
+    def logits(params, x):
         for weight, bias in params[:-1]:
-            x = jax.nn.relu(x @ weight + bias)
-        log_p = jax.nn.log_softmax(x @ params[-1][0] + params[-1][1])
+            x = f(x @ weight + bias)
+        return x @ params[-1][0] + params[-1][1]
+
+    def mean_loss(params, x, y):
+        log_p = jax.nn.log_softmax(logits(params, x))
         return -jnp.take_along_axis(log_p, y[:, None], axis=1).mean()
 
     def step(state, x, y):
         params, m, v, t = state
         loss, g = jax.value_and_grad(mean_loss)(params, x, y)
+        if optimizer == "sgd":
+            return (tree_map(lambda p, g: p - rate * g, params, g), m, v, t), loss
         t = t + 1
         m = tree_map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
         v = tree_map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
-        m_step, v_scale = 0.001 / (1 - 0.9**t), 1 / (1 - 0.999**t)
+        m_step, v_scale = rate / (1 - 0.9**t), 1 / (1 - 0.999**t)
         move = tree_map(lambda m, v: m_step * m / (jnp.sqrt(v_scale * v) + 1e-8), m, v)
         return (tree_map(jnp.subtract, params, move), m, v, t), loss
 
@@ -224,8 +268,13 @@ def jax(task: Task) -> Callable:
             losses = jnp.append(losses, loss)
         return state, losses.mean()
 
-    compiled = jax.jit(whole_epoch, donate_argnums=0)
+    def measure(params, x, y):
+        right = logits(params, x).argmax(axis=1) == y
+        return mean_loss(params, x, y), 100 * right.mean()
+
+    compiled, compiled_measure = jax.jit(whole_epoch, donate_argnums=0), jax.jit(measure)
     data = jnp.asarray(task.x), jnp.asarray(task.labels.astype("int32"))
+    held_out = jnp.asarray(task.x_validation), jnp.asarray(task.validation[1].astype("int32"))
     params = tree_map(jnp.asarray, task.initial())
     zeros = tree_map(jnp.zeros_like, params)
     state = params, zeros, tree_map(jnp.copy, zeros), jnp.float32(0)
@@ -235,6 +284,7 @@ def jax(task: Task) -> Callable:
         state, loss = jax.block_until_ready(compiled(state, *data, order.astype("int32")))
         return float(loss)
 
+    epoch.validate = lambda: tuple(map(float, compiled_measure(state[0], *held_out)))
     return epoch
 
 

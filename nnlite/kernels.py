@@ -36,7 +36,7 @@ def elementwise(formula: Callable) -> Callable[..., None]:
     """Decorate formula(theta, g, up to two more vectors, numbers...), which works in place.
 
     It must treat each position of the vectors on its own, and return the new values of what it
-    changes: theta and the vectors after g. (Only numba needs them.) Two numbers must not meet in
+    changes: theta and the vectors after g. (Compilers need them.) Two numbers must not meet in
     it: inside a fused kernel `1 - beta` would be computed in float16, so pass the result instead.
     """
     kernels: dict[str, Callable] = {"numpy": formula}
@@ -65,12 +65,23 @@ def sqrt(x: Array) -> Array:
 
 
 def fuse(formula: Callable) -> Callable[..., None]:
-    """Return the formula as one kernel for a GPU."""
+    """Return the formula as one kernel for a GPU.
+
+    It works on copies, which are in registers, and each vector is written at the end. Otherwise the
+    kernel would read g again after each write to m, which might be the same memory for all that the
+    compiler knows.
+    """
     import cupy
 
     @functools.wraps(formula)
     def in_place(*arguments):  # returns nothing: a kernel would write what it returns once more
-        formula(*arguments)
+        theta, _, *others = arguments
+        copies = [a.astype(a.dtype) if getattr(a, "ndim", -1) >= 0 else a for a in arguments]
+        values = formula(*copies)
+        for array, value in zip(
+            (theta, *others), values if isinstance(values, tuple) else [values]
+        ):
+            array[...] = value
 
     return cupy.fuse(in_place)
 

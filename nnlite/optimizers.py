@@ -7,7 +7,7 @@ what takes the time. `step` calls the formula with what the optimizer remembers 
 that are the same for the whole vector.
 
 The rules of @elementwise (kernels.py) explain two habits. A formula returns what it has changed,
-because numba needs it. And numbers are combined in `step`, before the formula sees them (that is
+because compilers need it. And numbers are combined in `step`, before the formula sees them (that is
 why it is given one_minus_beta1), because a GPU kernel would compute 1 - beta1 in float16.
 """
 

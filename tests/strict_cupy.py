@@ -1,12 +1,13 @@
 """A strict stand-in for CuPy, which proves without a GPU that nnlite runs on CuPy's arrays.
 
 NumPy computes behind it, but its arrays refuse what real device arrays refuse: to become host
-arrays unasked, and to mix with them. Every copy between host and device is counted. `cupy` offers
-only what is in the lists below.
+arrays unasked, and to mix with them. Every copy between host and device is counted, and every call.
+`cupy` offers only what is in the lists below.
 """
 
 import functools
 import operator
+from collections import Counter
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -24,6 +25,7 @@ METHODS = """
 """.split()
 ATTRIBUTES = "dtype itemsize nbytes ndim shape size strides".split()
 TRANSPOSES = "T mT".split()
+VIEWS = [*TRANSPOSES, *"diagonal ravel reshape slice squeeze transpose".split()]  # launch nothing
 BINARY = "add sub mul truediv floordiv mod pow matmul and or xor".split()
 COMPARISONS = "lt le gt ge eq ne".split()
 UNARY = "neg pos abs invert".split()
@@ -33,7 +35,7 @@ HOST_VALUES = (int, float, complex, np.generic, str, np.dtype, type, slice, type
 
 
 class Transfers:
-    """How often arrays were copied, kernels fused, and which dtypes arrays have had."""
+    """How often arrays were copied, kernels fused and what was called; dtypes of all arrays."""
 
     def __init__(self):
         self.reset()
@@ -41,6 +43,7 @@ class Transfers:
     def reset(self):
         self.to_host = self.to_device = self.fused = 0
         self.dtypes = set()
+        self.calls = Counter()  # of functions, methods and operators, by name
 
 
 transfers = Transfers()
@@ -70,11 +73,13 @@ class ndarray:
 
     def __getitem__(self, key):
         keys = key if isinstance(key, tuple) else (key,)
+        transfers.calls["take" if any(isinstance(k, ndarray) for k in keys) else "slice"] += 1
         if any(isinstance(k, ndarray) and k.dtype == bool for k in keys):
             transfers.to_host += 1  # the shape of the result depends on the values of the mask
         return ndarray(self._data[behind(key)])
 
     def __setitem__(self, key, value):
+        transfers.calls["assign"] += 1
         self._data[behind(key)] = behind(value)
 
     def get(self):
@@ -107,14 +112,15 @@ def behind(value):
     return value
 
 
-def on_device(function):
+def on_device(function, name=None):
     """The same function from device arrays to device arrays."""
+    name = name or function.__name__
 
-    @functools.wraps(function)
     def wrapped(*args, **kwargs):
+        transfers.calls[name] += 1
         kinds = {type(a) for a in args}
         if Number in kinds and ndarray not in kinds:
-            raise TypeError(f"{function.__name__} of numbers alone, inside a fused formula")
+            raise TypeError(f"{name} of numbers alone, inside a fused formula")
         result = function(*behind(args), **{key: behind(v) for key, v in kwargs.items()})
         if kwargs.get("out") is not None:
             return kwargs["out"]
@@ -127,6 +133,7 @@ def in_place(function):
     """An operator such as += on the memory of its left operand."""
 
     def wrapped(self, other):
+        transfers.calls[function.__name__] += 1
         function(self._data, behind(other))
         return self
 
@@ -136,7 +143,7 @@ def in_place(function):
 for name in ATTRIBUTES:
     setattr(ndarray, name, property(operator.attrgetter(f"_data.{name}")))
 for name in TRANSPOSES:
-    setattr(ndarray, name, property(on_device(operator.attrgetter(name))))
+    setattr(ndarray, name, property(on_device(operator.attrgetter(name), name)))
 for name in METHODS:
     setattr(ndarray, name, on_device(getattr(np.ndarray, name)))
 for name, conversion in CONVERSIONS.items():
@@ -172,7 +179,9 @@ def fuse(formula):
             if not isinstance(a, (ndarray, int, float, np.generic)):
                 raise TypeError(f"a fused kernel takes device arrays and numbers, not {type(a)}")
         transfers.fused += 1
-        return formula(*(a if isinstance(a, ndarray) else Number(a) for a in arguments))
+        before = Counter(transfers.calls)
+        formula(*(a if isinstance(a, ndarray) else Number(a) for a in arguments))
+        transfers.calls = before + Counter(["kernel"])  # one call, whatever is in it
 
     return kernel
 

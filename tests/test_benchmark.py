@@ -209,15 +209,46 @@ def test_the_grid_runs_the_lab_in_a_process_of_its_own(monkeypatch, capsys, tmp_
     assert (tmp_path / "grid.png").exists()
 
 
-def test_pytorch_runs_the_same_grid():
-    pytest.importorskip("torch")
+@pytest.mark.parametrize("name", ["PyTorch, 1 process", "JAX, 1 process", "the notebook's PyTorch"])
+def test_others_run_the_same_grid_and_validate(name):
+    pytest.importorskip("jax" if "JAX" in name else "torch")
     args = benchmark.parse(["--grid", "--dataset", "digits", "--epochs", "1", "--threads", "1"])
-    rows = [
-        {"name": name, "losses": benchmark.ways(args)[name]()[0]}
-        for name in ("nnlite", "PyTorch, 1 process")
-    ]
-    assert list(rows[0]["losses"]) == list(rows[1]["losses"])
+    rows, accuracies = [], []
+    for way in ("nnlite", name):
+        losses, accuracy, _ = benchmark.ways(args)[way]()
+        rows.append({"name": way, "losses": losses})
+        accuracies.append(accuracy)
+    assert list(rows[0]["losses"]) == list(rows[1]["losses"]) == list(accuracies[1])
     assert benchmark.disagreements(rows) == []
+    assert accuracies[1] == pytest.approx(accuracies[0], abs=12)  # of 150 images, other batches
+
+
+def test_a_timed_function_does_not_count_what_it_calls(monkeypatch):
+    now, clock = [0], benchmark.Clock()
+
+    def work(seconds):
+        now[0] += seconds
+
+    inner = clock.time("inner", work)
+    outer = clock.time("outer", lambda: [work(1), inner(5), work(2), inner(5)])
+    with monkeypatch.context() as patch:
+        patch.setattr(benchmark, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+        outer()
+        inner(7)
+    assert clock.seconds == {"inner": 17, "outer": 3}
+
+
+def test_where_the_time_of_the_lab_goes(monkeypatch, capsys, tmp_path):
+    root = Path(benchmark.__file__).parents[1]
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    assert run("--lab", "--epochs", 1, "--threads", 2, "--out", tmp_path) == 0
+    rows = {r["name"]: r for r in json.loads((tmp_path / "lab.json").read_text())["rows"]}
+    parts = {*benchmark.LAB, "waiting", "drawing"}
+    assert rows.keys() == parts | {"all"}
+    assert all(rows[part]["median"] > 0 for part in parts)
+    assert sum(rows[part]["median"] for part in parts) == pytest.approx(rows["all"]["median"])
+    assert sum(rows[part]["share"] for part in parts) == pytest.approx(100)
+    assert "all but training (%)" in capsys.readouterr().out
 
 
 def test_on_a_gpu_stacks_are_counted_per_run(monkeypatch, capsys, tmp_path, strict_cupy):
@@ -240,7 +271,7 @@ def test_on_a_gpu_stacks_are_counted_per_run(monkeypatch, capsys, tmp_path, stri
         (["--threads", "99999"], "99999 is more than the"),
         (["--device", "tpu"], "invalid choice: 'tpu'"),
         (["--grid", "--scale"], "not allowed with"),
-        (["--grid", "--device", "gpu"], "--grid and --scale are for the CPU"),
+        (["--grid", "--device", "gpu"], "--grid, --lab and --scale are for the CPU"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
     ],
 )
