@@ -107,16 +107,18 @@ def cut(source: str, exercises: Iterable[Exercise]) -> str:
     """Return a module's source with the bodies of these exercises' functions taken out."""
     lines = source.splitlines(keepends=True)
     where = places(ast.parse(source))
-    holes = [(where[function], e.name, function, e.write[function])
-             for e in exercises for function in e.write]  # fmt: skip
-    nodes = [(body[k], *rest) for (body, k), *rest in holes]
+    holes = []
+    for exercise in exercises:
+        for function, what in exercise.write.items():
+            body, k = where[function]
+            holes.append((body[k], function, f"TO DO ({exercise.name}): {what}."))
     # From the last one up: so the line numbers of the others stay right.
-    for node, exercise, function, what in sorted(nodes, key=lambda hole: -hole[0].lineno):
+    for node, function, text in sorted(holes, key=lambda hole: -hole[0].lineno):
         given = [k for k, statement in enumerate(node.body) if is_given(statement, k)]
         start = node.body[given[-1]].end_lineno if given else node.body[0].lineno - 1
         given = [line for line in lines[node.lineno : start] if not line.lstrip().startswith("#")]
         indent = " " * node.body[0].col_offset
-        to_do = textwrap.wrap(f"TO DO ({exercise}): {what}.", 96 - len(indent))
+        to_do = textwrap.wrap(text, 96 - len(indent))
         lines[node.lineno : node.end_lineno] = [
             *given,
             *(f"{indent}# {line}\n" for line in to_do),

@@ -29,17 +29,18 @@ from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+
+# The library as it is: two folders up in the lab, in the archive in a student's folder.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().with_name("answers.zip")))
+
+import nnlite
+from blanks import EXERCISES, Exercise, chosen, places
+from mistakes import MISTAKES
+from probes import Seen, probe
+
 HERE = Path(__file__).resolve().parent
-ANSWERS = HERE / "answers.zip"
-LIBRARY = ANSWERS if ANSWERS.is_file() else HERE.parents[1]  # the latter in the lab
-sys.path.insert(0, str(LIBRARY))
-
-import numpy as np  # noqa: E402
-
-from blanks import EXERCISES, Exercise, chosen, places  # noqa: E402
-from mistakes import MISTAKES  # noqa: E402
-from probes import Seen, probe  # noqa: E402
-
 SECONDS = 5  # for one exercise, which takes milliseconds
 MEMORY = 2 << 30  # bytes of address space, where the system can limit it
 TRAINING = """
@@ -56,7 +57,7 @@ print(train(config, load("digits"))[0]["test_accuracy"])
 
 
 def work(folder: Path, names: list[str]) -> None:
-    """Grade, and write each result as a line of JSON. What the student's code prints goes to stderr.
+    """Grade, and write each result as a line of JSON. What the code prints goes to stderr.
 
     If an exercise does not end in time, Python's faulthandler writes where it is, and ends all.
     """
@@ -93,7 +94,9 @@ def grade(exercise: Exercise, folder: Path) -> dict[str, str]:
     if first is None:
         return {"exercise": exercise.name, "status": "right"}
     if isinstance(seen[first], NotImplementedError):
-        return {"exercise": exercise.name, "status": "to do", "where": str(seen[first])}
+        function = str(seen[first]).removesuffix(" is to do")
+        what = f"{function}: {exercise.write.get(function, 'it is missing')}"
+        return {"exercise": exercise.name, "status": "to do", "where": what}
     result = {"exercise": exercise.name, "status": "wrong"} | describe(seen[first], name)
     for mistake in MISTAKES:
         if mistake.module == exercise.module and mistake.function in exercise.write:
@@ -150,20 +153,23 @@ def alike(seen: list, wrong: list, first: int) -> bool:
     function = getattr(seen[first], "function", "")
     own = [s for k, s in enumerate(seen) if k <= first or getattr(s, "function", "") == function]
     return len(wrong) >= len(own) and all(
-        close(a.yours, b.yours) if isinstance(a, Seen) and isinstance(b, Seen) else type(a) is type(b)
+        close(a.yours, b.yours)
+        if isinstance(a, Seen) and isinstance(b, Seen)
+        else repr(a) == repr(b)
         for a, b in zip(own, wrong)
     )
 
 
 def describe(seen: Seen | BaseException, name: str) -> dict[str, str]:
-    """Return where it is wrong, the student's number, the right one, and what kind of thing it is."""
+    """Return where it is wrong, the student's number, the right one, and what differs."""
     if not isinstance(seen, Seen):
         frames = [f for f in traceback.extract_tb(seen.__traceback__) if f.filename == name]
         line = frames[-1].lineno if frames else getattr(seen, "lineno", None)
         text = " ".join(str(getattr(seen, "msg", seen)).split())
         kind = f"{type(seen).__name__}: {text}" if text else type(seen).__name__
         return {"where": f"{name}, line {line}" if line else name, "kind": kind}
-    yours, right, place = seen.yours, seen.right, f"{seen.function}: {seen.what}"
+    yours, right = seen.yours, seen.right
+    place = f"{seen.function}{seen.when and f', {seen.when}'}: {seen.what}"
     if isinstance(yours, str):
         shown = yours, f"an array of shape {right.shape}", "what kind of thing it is"
     elif yours.shape != right.shape:
@@ -182,10 +188,12 @@ def what_differs(yours: np.ndarray, right: np.ndarray, apart: np.ndarray) -> str
     """Say what kind of difference there is between two arrays of one shape."""
     if not np.isfinite(yours).all():
         return "NaN or infinity came up"
+    if close(-yours, right):
+        return "the sign"
     factor = np.sum(yours * right) / max(np.sum(right * right), 1e-300)
-    if factor and close(yours, factor * right):
-        return "the sign" if close(-yours, right) else f"a factor: it is {factor:.6g} times that"
-    return f"{apart.sum()} of {apart.size} numbers"
+    if yours.size > 1 and factor and close(yours, factor * right):
+        return f"a factor: it is {factor:.6g} times that"
+    return f"{apart.sum()} of {apart.size} numbers" if yours.size > 1 else "this number"
 
 
 # In the process that was started by hand
@@ -215,10 +223,9 @@ def run_worker(folder: Path, names: list[str], stderr) -> str:
     command = [sys.executable, __file__, "--folder", str(folder), "--worker", "--only", *names]
     one_thread = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with tempfile.TemporaryFile() as out:  # no pipe: what the code has started could keep it open
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=stderr, cwd=folder,
-            env=os.environ | one_thread, start_new_session=True,
-        )  # fmt: skip
+        streams = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": stderr}
+        place = {"cwd": folder, "env": os.environ | one_thread, "start_new_session": True}
+        process = subprocess.Popen(command, **streams, **place)
         try:
             process.wait(SECONDS * len(names) + 30)
         except subprocess.TimeoutExpired:
@@ -253,6 +260,13 @@ def as_text(found: list[dict[str, str]], hint: int) -> str:
     return "\n".join(lines)
 
 
+def saved(folder: Path) -> list[int]:
+    """Return when each of the student's files was saved."""
+    with contextlib.suppress(OSError):  # an editor may be about to put it there
+        return [path.stat().st_mtime_ns for path in sorted(folder.glob("nnlite/*.py"))]
+    return []
+
+
 def accuracy(path: Path) -> str:
     """Train the digits with the nnlite in this folder or archive; return the test accuracy."""
     command = [sys.executable, "-c", TRAINING, str(path)]
@@ -267,8 +281,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these exercises")
     parser.add_argument("--watch", action="store_true", help="check again at each save")
-    parser.add_argument("--hint", type=int, choices=(1, 2, 3), default=3, help="how much it says: "
-                        "1 where it differs, 2 what kind of thing differs, 3 the mistake's name")  # fmt: skip
+    steps = "how much it says: 1 where it differs, 2 what kind of thing, 3 the mistake's name"
+    parser.add_argument("--hint", type=int, choices=(1, 2, 3), default=3, help=steps)
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument("--folder", type=Path, default=HERE, help=argparse.SUPPRESS)
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
@@ -284,22 +298,23 @@ def main(argv: list[str] | None = None) -> int:
         work(folder, options.only)
         return 0
     names = options.only
-    if not names and ANSWERS.is_file():
-        names = zipfile.ZipFile(ANSWERS).read("exercises.txt").decode().split()
+    answers = HERE / "answers.zip"
+    if not names and answers.is_file():
+        names = zipfile.ZipFile(answers).read("exercises.txt").decode().split()
     while True:
-        saved = {p: p.stat().st_mtime_ns for p in folder.glob("nnlite/*.py")}
+        before = saved(folder)
         found = results(folder, names)
         all_right = all(r["status"] == "right" for r in found)
         print(json.dumps(found, indent=1) if options.json else as_text(found, options.hint))
         if all_right or not options.watch:
             break
         print("\nwaiting until you save a file (Ctrl-C ends this)", flush=True)
-        while saved == {p: p.stat().st_mtime_ns for p in folder.glob("nnlite/*.py")}:
+        while saved(folder) == before:
             time.sleep(0.3)
     if all_right and not options.only and not options.json:
         print("\nTraining the digits for 5 epochs ...", flush=True)
-        print(f"test accuracy with your code: {accuracy(folder)}, with the library: "
-              f"{accuracy(LIBRARY)}")  # fmt: skip
+        yours, library = accuracy(folder), accuracy(Path(nnlite.__file__).parents[1])
+        print(f"test accuracy with your code: {yours}, with the library: {library}")
     return 0 if all_right else 1
 
 

@@ -25,7 +25,9 @@ def table(folders: list[Path], only: list[str], as_json: bool) -> str:
         return json.dumps(found, indent=1)
     width = max(map(len, found))
     lines = [f"{k:>2} {e.name}" for k, e in enumerate(exercises, start=1)] + [""]
-    lines.append(" " * width + "".join(f" {k:>2}" for k in range(1, len(exercises) + 1)) + "  right")
+    lines.append(
+        " " * width + "".join(f" {k:>2}" for k in range(1, len(exercises) + 1)) + "  right"
+    )
     for name, results in found.items():
         marks = "".join(f"  {r['status'][0].replace('t', '.')}" for r in results)
         right = sum(r["status"] == "right" for r in results)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnlite import MLP, SoftmaxCrossEntropy
+from nnlite import SoftmaxCrossEntropy
 from nnlite.gradcheck import numeric_gradient
 
 QUOTIENT = "finite differences"
@@ -25,13 +25,18 @@ LABELS = np.array([1, 0, 2, 2])
 
 
 class Seen(NamedTuple):
-    """One thing that was looked at: in which function, what, the student's value, the right one."""
+    """One look: in which function, at what, the student's value, the right one, by what, when."""
 
     function: str
     what: str
     yours: Any
     right: Any
-    by: str = "the library"
+    by: str = "the formula"
+    when: str = ""
+
+
+def kept(function: str, what: str, now: np.ndarray, before: np.ndarray) -> Seen:
+    return Seen(function, what, now, before, "it must not change", "afterwards")
 
 
 def probe(name: str, own: ModuleType, true: ModuleType) -> Iterator[Seen]:
@@ -51,23 +56,22 @@ def activation(name: str, own: ModuleType, true: ModuleType) -> Iterator[Seen]:
     forward, backward = f"{name}.forward", f"{name}.backward"
     z, da = Z.copy(), DZ.copy()
     yield Seen(forward, "a", layer.forward(z), library.forward(Z))
-    yield Seen(forward, "z, which must not change,", z, Z)
+    yield kept(forward, "z", z, Z)
     far, z32 = np.array([[-800.0, 800.0]]), Z.astype("float32")
-    yield Seen(forward, "a for z = (-800, 800)", layer.forward(far), library.forward(far))
-    yield Seen(forward, "a for z in float32", layer.forward(z32), library.forward(z32))
+    for when, given in (("z = (-800, 800)", far), ("z in float32", z32)):
+        yield Seen(forward, "a", layer.forward(given), library.forward(given), when=when)
     layer.forward(Z.copy())
     right = numeric_gradient(lambda: np.sum(library.forward(z) * DZ), z := Z.copy())
     yield Seen(backward, "dz", layer.backward(da), right, QUOTIENT)
-    yield Seen(backward, "da, which must not change,", da, DZ)
+    yield kept(backward, "da", da, DZ)
 
 
 def linear_forward(own: ModuleType, true: ModuleType) -> Iterator[Seen]:
     layer, x = own.Linear(W.copy(), B.copy()), X.copy()
-    yield Seen("Linear.forward", "z", layer.forward(x), Z, "sum over i of x[i] weight[i, j], + b[j]")
+    yield Seen("Linear.forward", "z", layer.forward(x), Z)
     yield Seen("Linear.forward", "self.x", getattr(layer, "x", None), X)
-    yield Seen("Linear.forward", "x, which must not change,", x, X)
-    yield Seen("Linear.forward", "weight, which must not change,", layer.weight, W)
-    yield Seen("Linear.forward", "bias, which must not change,", layer.bias, B)
+    for name, now, before in (("x", x, X), ("weight", layer.weight, W), ("bias", layer.bias, B)):
+        yield kept("Linear.forward", name, now, before)
 
 
 def linear_backward(own: ModuleType, true: ModuleType) -> Iterator[Seen]:
@@ -79,43 +83,44 @@ def linear_backward(own: ModuleType, true: ModuleType) -> Iterator[Seen]:
 
     layer.forward(x)
     dx = layer.backward(dz)
-    for call in ("", " in a second call, which replaces the first,"):
-        right = numeric_gradient(loss, library.weight)
-        yield Seen("Linear.backward", f"dweight{call}", layer.dweight, right, QUOTIENT)
-        right = numeric_gradient(loss, library.bias)
-        yield Seen("Linear.backward", f"dbias{call}", layer.dbias, right, QUOTIENT)
-        if not call:
+    for when in ("", "second call"):
+        for name in ("weight", "bias"):
+            right = numeric_gradient(loss, getattr(library, name))
+            yield Seen(
+                "Linear.backward", f"d{name}", getattr(layer, f"d{name}"), right, QUOTIENT, when
+            )
+        if not when:
             yield Seen("Linear.backward", "dx", dx, numeric_gradient(loss, x), QUOTIENT)
             layer.backward(dz)
-    yield Seen("Linear.backward", "dz, which must not change,", dz, DZ)
+    yield kept("Linear.backward", "dz", dz, DZ)
     layer.input_gradient = False
-    nothing = layer.backward(dz) is None
-    yield Seen("Linear.backward", "dx is None if input_gradient is off: this", nothing, True)
+    nothing, by = layer.backward(dz) is None, "1 is True"
+    yield Seen("Linear.backward", "'dx is None'", nothing, True, by, "input_gradient off")
 
 
 def loss_forward(own: ModuleType, true: ModuleType) -> Iterator[Seen]:
     loss, library = own.SoftmaxCrossEntropy(), true.SoftmaxCrossEntropy()
     apart = np.array([[1000.0, 998.0, 997.0], [-1000.0, -1001.0, -1003.0], [2000.0, 0.0, 1.0]])
-    for what, logits, labels in (
-        ("L of one sample", LOGITS[:1], LABELS[:1]),
-        ("L of four samples", LOGITS, LABELS),
-        ("L of logits (1000, 998, 997), (-1000, -1001, -1003), (2000, 0, 1)", apart, LABELS[:3]),
+    for when, logits, labels in (
+        ("one sample", LOGITS[:1], LABELS[:1]),
+        ("four samples", LOGITS, LABELS),
+        ("logits (1000, 998, 997), (-1000, -1001, -1003), (2000, 0, 1)", apart, LABELS[:3]),
     ):
-        given = logits.copy()
-        value, right = loss.forward(given, labels), library.forward(logits, labels)
-        yield Seen("SoftmaxCrossEntropy.forward", what, value, right)
-        for kept in ("probabilities", "one_hot"):
-            seen = f"self.{kept}, with {what},", getattr(loss, kept, None), getattr(library, kept)
-            yield Seen("SoftmaxCrossEntropy.forward", *seen)
-        yield Seen("SoftmaxCrossEntropy.forward", "the logits, unchanged,", given, logits)
+        given, function = logits.copy(), "SoftmaxCrossEntropy.forward"
+        right = library.forward(logits, labels)
+        yield Seen(function, "L", loss.forward(given, labels), right, when=when)
+        for name in ("probabilities", "one_hot"):
+            seen = getattr(loss, name, None), getattr(library, name)
+            yield Seen(function, f"self.{name}", *seen, when=when)
+        yield kept(function, "the logits", given, logits)
 
 
 def loss_backward(own: ModuleType, true: ModuleType) -> Iterator[Seen]:
     loss, library, logits = own.SoftmaxCrossEntropy(), true.SoftmaxCrossEntropy(), LOGITS.copy()
     loss.forward(LOGITS, LABELS)
     right = numeric_gradient(lambda: library.forward(logits, LABELS), logits)
-    for call in ("", " when called once more"):
-        yield Seen("SoftmaxCrossEntropy.backward", f"dL/dz{call}", loss.backward(), right, QUOTIENT)
+    for when in ("", "second call"):
+        yield Seen("SoftmaxCrossEntropy.backward", "dL/dz", loss.backward(), right, QUOTIENT, when)
 
 
 def mlp_backward(own: ModuleType, true: ModuleType) -> Iterator[Seen]:
@@ -134,7 +139,7 @@ def mlp_backward(own: ModuleType, true: ModuleType) -> Iterator[Seen]:
     dx, _ = model.backward(dlogits), library.backward(dlogits)
     for name, parameter in reversed(library.parameters().items()):
         right = numeric_gradient(value, parameter)
-        yield Seen("MLP.backward", f"the gradient of {name}", model.gradients()[name], right, QUOTIENT)
+        yield Seen("MLP.backward", f"d({name})", model.gradients()[name], right, QUOTIENT)
     yield Seen("MLP.backward", "dx", dx, numeric_gradient(value, x), QUOTIENT)
     recorded = model.output_gradients()
     for name, right in library.output_gradients().items():
@@ -162,15 +167,15 @@ def optimizer(name: str, own: ModuleType, true: ModuleType) -> Iterator[Seen]:
         for model, rule in zip(models, (yours, right)):
             model.dtheta[:] = g
             rule.step()
-        after = f"after step {k} with g = {g}, learning_rate = {right.learning_rate}"
+        when = f"step {k} with g = {g} and rate {right.learning_rate}"
         for what in right.state:
-            yield Seen(function, f"{what} {after}", getattr(yours, what, None), getattr(right, what))
-        yield Seen(function, f"theta {after}", models[0].theta, models[1].theta)
-        yield Seen(function, "g, which must not change,", models[0].dtheta, np.array(g))
+            yield Seen(function, what, getattr(yours, what, None), getattr(right, what), when=when)
+        yield Seen(function, "theta", models[0].theta, models[1].theta, when=when)
+        yield kept(function, "g", models[0].dtheta, np.array(g))
 
 
 def cosine(own: ModuleType, true: ModuleType) -> Iterator[Seen]:
     yours, right = own.Cosine(0.1, 20), true.Cosine(0.1, 20)
     for epoch in (0, 5, 10, 15, 19, 20, 30):
-        what = f"the rate of epoch {epoch} of 20, from 0.1 on,"
-        yield Seen("Cosine.__call__", what, yours(epoch), right(epoch))
+        when = f"epoch {epoch} of 20, from 0.1 on"
+        yield Seen("Cosine.__call__", "the rate", yours(epoch), right(epoch), when=when)
