@@ -41,7 +41,7 @@ from mistakes import MISTAKES
 from probes import Seen, probe
 
 HERE = Path(__file__).resolve().parent
-SECONDS = 5  # for one exercise, which takes milliseconds
+SECONDS = 10  # for one exercise, which takes milliseconds
 MEMORY = 2 << 30  # bytes of address space, where the system can limit it
 TRAINING = """
 import sys
