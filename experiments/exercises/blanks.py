@@ -24,7 +24,8 @@ relu activations
 linear_forward layers
     Linear.forward: keep x as self.x; return z
 linear_backward layers
-    Linear.backward: from self.x and dz fill self.dweight and self.dbias; return dx
+    Linear.backward: from self.x and dz fill self.dweight and self.dbias; \
+return dx, or None if self.input_gradient is off
 loss_forward losses
     SoftmaxCrossEntropy.forward: keep p as self.probabilities and one_hot(y) as self.one_hot; \
 return L (logits may be 1000)

@@ -149,14 +149,19 @@ def is_right(seen: Seen) -> bool:
 
 
 def alike(seen: list, wrong: list, first: int) -> bool:
-    """Does a known mistake give what was seen, in all of the function that differs first?"""
-    function = getattr(seen[first], "function", "")
-    own = [s for k, s in enumerate(seen) if k <= first or getattr(s, "function", "") == function]
-    return len(wrong) >= len(own) and all(
-        close(a.yours, b.yours)
-        if isinstance(a, Seen) and isinstance(b, Seen)
-        else repr(a) == repr(b)
-        for a, b in zip(own, wrong)
+    """Does a known mistake give what was seen, of the thing that differs first and before it?
+
+    What comes later may be of another mistake.
+    """
+
+    def thing(s: Seen | BaseException):
+        return s[:2] if isinstance(s, Seen) else repr(s)  # function and what
+
+    later = [k for k in range(first + 1, len(seen)) if thing(seen[k]) == thing(seen[first])]
+    both = [(seen[k], wrong[k]) for k in [*range(first + 1), *later] if k < len(wrong)]
+    return len(wrong) > first and all(
+        thing(a) == thing(b) and (not isinstance(a, Seen) or close(a.yours, b.yours))
+        for a, b in both
     )
 
 
@@ -170,8 +175,11 @@ def describe(seen: Seen | BaseException, name: str) -> dict[str, str]:
         return {"where": f"{name}, line {line}" if line else name, "kind": kind}
     yours, right = seen.yours, seen.right
     place = f"{seen.function}{seen.when and f', {seen.when}'}: {seen.what}"
-    if isinstance(yours, str):
-        shown = yours, f"an array of shape {right.shape}", "what kind of thing it is"
+    if isinstance(yours, str) or isinstance(right, str):
+        shown = [
+            v if isinstance(v, str) else f"an array of shape {v.shape}" for v in (yours, right)
+        ]
+        shown.append("what kind of thing it is")
     elif yours.shape != right.shape:
         shown = f"of shape {yours.shape}", f"of shape {right.shape}", "the shape"
     elif yours.dtype != right.dtype:

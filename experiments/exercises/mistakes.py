@@ -190,6 +190,11 @@ optimizers RMSprop.formula
 ->
   v *= one_minus_alpha
   v += alpha * (g * g)
+3 a v that is not kept: v is a new array now. The optimizer still has the old one, full of zeros.
+  v *= alpha
+  v += one_minus_alpha * (g * g)
+->
+  v = alpha * v + one_minus_alpha * (g * g)
 3 a sum that only grows: That is AdaGrad: its steps get shorter and shorter. RMSprop forgets.
   v *= alpha
   v += one_minus_alpha * (g * g)
@@ -201,6 +206,14 @@ optimizers Adam.formula
   sqrt(v_scale * v) + eps -> sqrt(v_scale * v + eps)
 3 Adam without its root: The first step should have the size of the rate, whatever the gradient.
   sqrt(v_scale * v) -> v_scale * v
+3 moments that are not kept: m and v are new arrays now. The optimizer still has the old ones.
+  m *= beta1
+  m += one_minus_beta1 * g
+  v *= beta2
+  v += one_minus_beta2 * (g * g)
+->
+  m = beta1 * m + one_minus_beta1 * g
+  v = beta2 * v + one_minus_beta2 * (g * g)
 3 g for m: Which of the two remembers the earlier gradients?
   step_size * m -> step_size * g
 
