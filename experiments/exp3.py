@@ -20,6 +20,7 @@ from pathlib import Path
 import joblib
 from joblib import delayed
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # nnlite is the one beside it
 sys.path.insert(0, str(Path(__file__).parent))  # its folders; with -P Python does not add it
 
 from nnlite import select_device
