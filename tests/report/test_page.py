@@ -189,7 +189,9 @@ def test_a_cell_s_numbers_are_mean_and_interval(page, cells):
     assert row[3] == f"{mean:.2f} ± {(high - low) / 2:.2f}"
     best = [float(row[3].split()[0]) for row in page.rows("cells")]
     assert best == sorted(best, reverse=True)
-    assert any("best test accuracy first: mean over its 3 seeds" in c for c in page.texts("caption"))
+    assert any(
+        "best test accuracy first: mean over its 3 seeds" in c for c in page.texts("caption")
+    )
 
 
 def test_each_run_has_a_row(page, cells):
