@@ -7,7 +7,7 @@ import pytest
 from matplotlib.collections import LineCollection, PolyCollection
 from scipy import stats
 
-from builders import make_log
+from builders import make_grid, make_log
 from figures import inside
 from findings.sweep import Sweep
 from nnlite import ACTIVATIONS
@@ -151,3 +151,9 @@ def test_the_legend_of_layers_is_that_of_the_deepest_network():
     assert list(legend_of(figure))[:-1] == ["fc1", "fc2", "fc3", "fc4"]
     colors = [[tuple(line.get_color()) for line in ax.lines[:-1]] for ax in figure.axes[:3]]
     assert colors[0] == colors[2][:2] and colors[1] == colors[2][:3]
+
+
+def test_the_title_names_the_measures_that_are_shown():
+    logs = make_grid(["tanh", "sigmoid"], ["adam"], dead=0, zero=0)
+    figure = grid_diagnostics(Sweep.of(logs))["units"]
+    assert figure.get_suptitle() == "Saturation at the end of training" and len(figure.axes) == 1

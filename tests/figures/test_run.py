@@ -333,7 +333,8 @@ def test_of_many_classes_the_most_confused_are_shown(classes):
     names = [label.get_text() for label in ax.get_xticklabels()]
     assert len(names) == 21 and len(ax.get_yticks()) == 20
     numbers = [name[-9:].split("_")[0] for name in names[:-1]]
-    assert names[-1] == "other classes" and all(len(name) <= 24 for name in names)
+    assert names[-1] == "other classes"
+    assert all(len(line) <= 24 for name in names for line in name.split("\n"))
     assert f"the 20 most confused of {classes:,} classes" in texts(ax.figure)
     counts = np.array(log["test_confusion"])
     shown = run.most_confused(counts)
@@ -517,3 +518,30 @@ def test_odd_numbers_neither_break_nor_warn(tmp_path, coarse):
     for log in logs:
         save(run_figures(log), tmp_path)
     save(grid_diagnostics(Sweep.of(logs)), tmp_path)
+
+
+def test_every_figure_says_what_it_shows_of_which_run():
+    drawn = run_figures(make_log(scheduler="step", saturated=20.0))
+    titles = [figure.get_suptitle().split("\n") for figure in drawn.values()]
+    assert {name for _, name in titles} == {"relu + adam, lr 0.001, step, seed 0"}
+    assert len({title for title, _ in titles}) == len(titles) > 8
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_class_names_of_40_characters_are_whole(classes):
+    log = many_classes(classes)
+    names = [f"a_class_whose_name_has_40_characters_{k:03}" for k in range(classes)]
+    log["dataset"]["classes"] = names
+    for wrong in log["most_wrong"]:
+        wrong["label"] = 1
+    drawn = run_figures(log)
+    for name in ("confusion", "most_wrong"):
+        check_layout(drawn[name], name)
+        assert names[1] in texts(drawn[name]).replace("\n", ""), name
+        assert "…" not in texts(drawn[name]), name
+
+
+def test_a_loss_of_many_classes_fits_its_axis():
+    log = many_classes(1000, level=4.6)  # to know nothing costs ln 1000 = 6.9
+    left, _ = run_figures(log)["loss_accuracy"].axes
+    assert left.get_ylim()[1] > max(log["val_loss"])

@@ -172,6 +172,20 @@ def test_what_points_are_the_mean_of(seeds, dots, note):
         assert style.seeds_note(more.cells, dots).startswith(f"mean of 1 to {len(seeds)} seeds")
 
 
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("Ankle boot", "Ankle boot"),
+        ("a name of two lines", "a name of\ntwo lines"),
+        ("nothing_to_breakable", "nothing_to_\nbreakable"),
+        ("abcdefghijklmnopqrst", "abcdefghij\nklmnopqrst"),
+        ("x" * 30, "x" * 12 + "\n" + "…" + "x" * 11),
+    ],
+)
+def test_names_have_two_lines_at_most(name, lines):
+    assert style.in_two_lines(name, 12) == lines
+
+
 # Saving
 
 
