@@ -151,14 +151,16 @@ def is_right(seen: Seen) -> bool:
 def alike(seen: list, wrong: list, first: int) -> bool:
     """Does a known mistake give what was seen, of the thing that differs first and before it?
 
-    What comes later may be of another mistake.
+    What else differs may be another mistake's. But NaN says little, so then all must be alike.
     """
 
-    def thing(s: Seen | BaseException):
-        return s[:2] if isinstance(s, Seen) else repr(s)  # function and what
+    def thing(s: Seen | BaseException) -> tuple:
+        return s[:2] if isinstance(s, Seen) else (repr(s),)  # function and what
 
-    later = [k for k in range(first + 1, len(seen)) if thing(seen[k]) == thing(seen[first])]
-    both = [(seen[k], wrong[k]) for k in [*range(first + 1), *later] if k < len(wrong)]
+    number = seen[first].yours if isinstance(seen[first], Seen) else ""
+    every = not isinstance(number, str) and not np.isfinite(number).all()
+    later = [k for k in range(first, len(seen)) if every or thing(seen[k]) == thing(seen[first])]
+    both = [(seen[k], wrong[k]) for k in [*range(first), *later] if k < len(wrong)]
     return len(wrong) > first and all(
         thing(a) == thing(b) and (not isinstance(a, Seen) or close(a.yours, b.yours))
         for a, b in both

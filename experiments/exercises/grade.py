@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import check
@@ -14,25 +15,27 @@ def table(folders: list[Path], only: list[str], as_json: bool) -> str:
     """Return a row for each submission, as text or as JSON with all that check.py says.
 
     The library, the probes and the limits are those of this lab, not of the submission: of that
-    only the modules with exercises are used. Raises ValueError if there is no nnlite in a folder.
+    only the modules with exercises are used. Raises ValueError for an unknown name, and for a
+    folder without nnlite.
     """
-    exercises = chosen(only)
+    chosen(only)  # raises
     for folder in folders:
         if not (folder / "nnlite").is_dir():
             raise ValueError(f"there is no folder nnlite in {folder}")
     found = {str(folder): graded(folder, only) for folder in folders}
     if as_json:
         return json.dumps(found, indent=1)
-    width = max(map(len, found))
-    lines = [f"{k:>2} {e.name}" for k, e in enumerate(exercises, start=1)] + [""]
-    lines.append(
-        " " * width + "".join(f" {k:>2}" for k in range(1, len(exercises) + 1)) + "  right"
-    )
+    lines = []
     for name, results in found.items():
-        marks = "".join(f"  {r['status'][0].replace('t', '.')}" for r in results)
-        right = sum(r["status"] == "right" for r in results)
-        lines.append(f"{name:<{width}}{marks}  {right:>2} of {len(results)}")
-    return "\n".join([*lines, "", "r right, w wrong, . to do"])
+        parts = [f"{sum(r['status'] == 'right' for r in results)} of {len(results)} right"]
+        for status in ("wrong", "to do"):
+            own = [r for r in results if r["status"] == status]
+            named = [r["exercise"] + (f" ({r['mistake']})" if "mistake" in r else "") for r in own]
+            parts += [f"{status}: {', '.join(named)}"] if named else []
+        lines.append(f"{name:<{max(map(len, found))}}  {'; '.join(parts)}")
+    if not find_spec("resource"):
+        lines.append("This system has no limits for memory: a submission may have used all of it.")
+    return "\n".join(lines)
 
 
 def graded(folder: Path, only: list[str]) -> list[dict[str, str]]:

@@ -34,16 +34,14 @@ activations Sigmoid.backward
 activations Tanh.forward
 2 the sigmoid, stretched to -1 and 1: The ends are right. The slope at 0 should be 1; yours is 1/2.
   array_module(z).tanh(z) -> 2 * sigmoid(z) - 1
+2 the input overwritten: The array that you were given belongs to someone else, who still needs it.
+  tanh(z) -> tanh(z, out=z)
 
 activations Tanh.backward
 1 1 - a, without the square: f' must be the same at z and at -z. Yours is not.
   da * (4 * e / (1 + e) ** 2) -> da * (1 - xp.tanh(self.z))
 1 the sigmoid's derivative: That is another activation's. At z = 0 the slope of tanh is 1.
   da * (4 * e / (1 + e) ** 2) -> da * (xp.tanh(self.z) * (1 - xp.tanh(self.z)))
-
-activations ReLU.forward
-2 the input overwritten: The array that you were given belongs to someone else, who still needs it.
-  maximum(z, 0) -> maximum(z, 0, out=z)
 
 activations ReLU.backward
 1 the gradient let through everywhere: a is never negative. Which units does your condition close?
