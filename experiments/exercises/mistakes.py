@@ -143,12 +143,12 @@ network MLP.backward
 network INITIALIZERS
 3 a variance taken for a bound: With He's weights |dL/dz| should stay the same from layer to layer.
   "he": lambda D_in, D_out: math.sqrt(6 / D_in) -> "he": lambda D_in, D_out: 2 / D_in
+3 a bound without its root: How much smaller is |dL/dz| one layer down, before the first step?
+  "uniform": lambda D_in, D_out: 1 / math.sqrt(D_in) -> "uniform": lambda D_in, D_out: 1 / D_in
 
 network initial_theta
 3 all weights positive: Look at the activations before the first step: what is their mean?
   bound * rng.uniform(-1, 1, D_in * D_out) -> bound * rng.uniform(0, 1, D_in * D_out)
-3 all units of a layer alike: Units that start alike get the same gradient, and stay alike.
-  bound * rng.uniform(-1, 1, D_in * D_out) -> np.repeat(bound * rng.uniform(-1, 1, D_in), D_out)
 
 optimizers SGD.formula
 3 uphill: The gradient points to where the loss grows.
