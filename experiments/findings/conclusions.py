@@ -265,11 +265,13 @@ def ranking(where: str, order: list[Cell]) -> str:
         return text
     rows = compare_all(combinations(order, 2))
     close = [f"{a.label} and {b.label}" for a, b, d in rows if not d.supported]
-    if len(close) == len(rows):
+    apart = [f"{a.label} over {b.label}" for a, b, d in rows if d.supported]
+    if not apart:
         return f"{text} (all within the noise)"
+    if len(apart) <= min(FEW, len(close)):
+        return f"{text} (supported: {', '.join(apart)}; the rest is within the noise)"
     but = f", but not between {'; '.join(close)}" if 0 < len(close) <= FEW else ""
-    count = f"{len(rows) - len(close)} of {len(rows)}"
-    return f"{text} ({count} differences are supported{but})"
+    return f"{text} ({len(apart)} of {len(rows)} differences are supported{but})"
 
 
 def diverged(cells: list[Cell]) -> Findings:
