@@ -266,8 +266,8 @@ def ranking(where: str, order: list[Cell]) -> str:
     rows = compare_all(combinations(order, 2))
     close = [f"{a.label} and {b.label}" for a, b, d in rows if not d.supported]
     apart = [f"{a.label} over {b.label}" for a, b, d in rows if d.supported]
-    if not apart:
-        return f"{text} (all within the noise)"
+    if not apart or not close:
+        return f"{text} ({'all differences are supported' if apart else 'all within the noise'})"
     if len(apart) <= min(FEW, len(close)):
         return f"{text} (supported: {', '.join(apart)}; the rest is within the noise)"
     but = f", but not between {'; '.join(close)}" if 0 < len(close) <= FEW else ""

@@ -137,8 +137,8 @@ def test_what_is_asked(cells, no_pictures):
 def test_conclusions_come_first_as_they_are(cells, no_pictures):
     said = Conclusions([Finding("One", "first"), Finding("Two", "a < b")], ["third"])
     page = Page(report.page(Sweep.of(cells), said))
-    assert page.texts("li")[:3] == ["One. first", "Two. a < b", "third"]
-    assert page.texts("strong")[:2] == ["One.", "Two."]
+    assert page.texts("li")[:3] == ["One: first", "Two: a < b", "third"]
+    assert page.texts("strong")[:2] == ["One:", "Two:"]
 
 
 def test_setup(cells, page):
