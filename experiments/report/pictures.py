@@ -122,26 +122,24 @@ class Picture(NamedTuple):
     svg: Markup
 
 
-def pictures(figures: dict[str, Figure], palette: Palette) -> dict[str, list[Picture]]:
+def in_sections(pictures: dict[str, Picture]) -> dict[str, list[Picture]]:
     """Return the pictures of each section, in the order of CAPTIONS.
 
-    A figure that CAPTIONS does not know comes last in the last section, without a caption.
+    A picture that CAPTIONS does not know comes last in the last section.
     """
-    known = {name: caption for captions in CAPTIONS.values() for name, caption in captions.items()}
-    unknown = dict.fromkeys(figures.keys() - known - NOT_HERE, "")
-    *_, last = CAPTIONS
-    sections = {**CAPTIONS, last: {**CAPTIONS[last], **dict(sorted(unknown.items()))}}
+    sections = {section: list(captions) for section, captions in CAPTIONS.items()}
+    known = {name for names in sections.values() for name in names}
+    *_, last = sections.values()
+    last += sorted(pictures.keys() - known - NOT_HERE)
     return {
-        section: [
-            picture(name, figures[name], caption, palette)
-            for name, caption in captions.items()
-            if name in figures
-        ]
-        for section, captions in sections.items()
+        section: [pictures[name] for name in names if name in pictures]
+        for section, names in sections.items()
     }
 
 
-def picture(name: str, figure: Figure, caption: str, palette: Palette) -> Picture:
+def picture(name: str, figure: Figure, palette: Palette) -> Picture:
+    """Return a figure as a picture; its caption is that in CAPTIONS, "" if there is none."""
+    caption = next((captions[name] for captions in CAPTIONS.values() if name in captions), "")
     title = TITLES.get(name) or figure.get_suptitle().splitlines()[0]
     svg = inline_svg(figure, f"figure-{name}", in_words(figure), palette)
     return Picture(name, title, caption, round(96 * figure.get_figwidth()), Markup(svg))
