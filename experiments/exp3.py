@@ -32,10 +32,11 @@ from sweep.console import before_any_work, carry_out, treat_as_ctrl_c
 from sweep.environment import check_environment, settle
 from sweep.locks import alone
 from sweep.options import check_writable, grid, parse
+from sweep.progress import counted
 from sweep.results import Outcome
 from sweep.run import check_runs, train_runs
 from sweep.tuning import train_tuned
-from sweep.workers import processes
+from sweep.workers import is_drawn, processes
 from words import plural
 
 MANY_RUNS = 500  # figures of more single runs would take longer than anyone looks at them
@@ -55,17 +56,17 @@ def experiment(options: Namespace) -> int:
 
         sweep = Sweep.of(outcome.logs, about["study"], about["command"], about["tune_seeds"])
         conclusions = conclude(sweep)
-        print("drawing the figures ...", flush=True)
         with alone(options.out / "drawing"):  # so all that is drawn is of the same command
             if about["runs"]:
                 results.write_json(options.out / results.SWEEP, about)
-            drawn = draw(sweep, conclusions, options)
+            draw(sweep, conclusions, options, outcome.drawn)
             write_text(options.out / "conclusions.txt", as_text(conclusions, TEXT_WIDTH))
             write_text(options.out / "cells.csv", table.as_csv(sweep))
             write_text(options.out / "cells.md", table.as_markdown(sweep))
             results.write_summary_csv(options.out)
         width = min(TEXT_WIDTH, shutil.get_terminal_size().columns)
-        made = f"{plural(len(sweep.logs), 'log')}, {plural(drawn, 'figure')} and tables"
+        figures = [*options.out.glob("*.png"), *options.out.glob("*/*.png")]
+        made = f"{plural(len(sweep.logs), 'log')}, {plural(len(figures), 'figure')} and tables"
         print(f"\n{made} are in {options.out} ({time.perf_counter() - started:.0f} s)")
         print(f"\n{table.as_lines(sweep, width)}")
         print(f"\n{as_text(conclusions, width)}")
@@ -98,7 +99,9 @@ def train_sweep(options: Namespace) -> tuple[Outcome, dict]:
     if data.note:
         print(f"note: {data.note}", flush=True)
 
+    few = sum(config.seed == options.seed[0] for config in configs) <= MANY_RUNS
     train = partial(train_runs, data=data, device=device, options=options, client=client)
+    train = partial(train, draw=draw_run if few else None)
     with client or nullcontext():
         if options.tune_seed:
             cells = list(dict.fromkeys(replace(config, seed=0) for config in configs))
@@ -126,22 +129,27 @@ def load_sweep(options: Namespace) -> tuple[Outcome, dict]:
 # Figures and page. Each function imports what it needs: only processes that draw wait for that.
 
 
-def draw(sweep, conclusions, options: Namespace) -> int:
-    """Write the page and draw all figures, several at a time; return the number of figures."""
-    tasks = [
-        delayed(write_report)(sweep, conclusions, options.out),
-        delayed(draw_sweep)(sweep, options.out),
-    ]
-    tasks += [delayed(draw_run)(log, options.out) for log in to_draw(sweep, options)]
-    jobs = min(options.jobs or joblib.cpu_count(), len(tasks))
-    return sum(processes(jobs)(tasks))
+def draw(sweep, conclusions, options: Namespace, drawn: frozenset[str]) -> None:
+    """Draw all figures, several at a time, and write the page.
+
+    drawn: ids of runs whose figures are there. Those of other runs come last, after the page.
+    """
+    logs = [log for log in to_draw(sweep, options) if log["experiment_id"] not in drawn]
+    jobs = options.jobs or joblib.cpu_count()
+    pool = processes(jobs, return_as="generator")  # those that trained, if they are still there
+    parts = min(jobs, 8)  # the page has about as many figures
+    tasks = [delayed(draw_part)(sweep, options.out, part, parts) for part in range(parts)]
+    pictures = list(counted(pool(tasks), parts, "drawing figures"))
+    page = delayed(write_report)(sweep, conclusions, options.out, pictures)
+    list(counted(pool([page]), 1, "writing the page"))
+    if logs:
+        tasks = [delayed(draw_run)(log, options.out) for log in logs]
+        list(counted(pool(tasks), len(logs), "drawing figures of single runs"))
 
 
 def to_draw(sweep, options: Namespace) -> list[dict]:
     """Return the logs of the runs that get figures of their own; say which these are."""
-    logs = [log for log in sweep.logs if log["config"]["seed"] == options.seed[0]]
-    if options.plot_only:
-        logs = sweep.logs
+    logs = [log for log in sweep.logs if options.plot_only or is_drawn(log, options)]
     if len(logs) > MANY_RUNS:
         print(f"no figures of single runs: they would be of {len(logs):,}, more than {MANY_RUNS}")
         return []
@@ -150,27 +158,24 @@ def to_draw(sweep, options: Namespace) -> list[dict]:
     return logs
 
 
-def write_report(sweep, conclusions, out: Path) -> int:
+def draw_part(sweep, out: Path, part: int, parts: int):
+    from report.page import draw_part
+
+    return draw_part(sweep, out, part, parts)
+
+
+def write_report(sweep, conclusions, out: Path, pictures: list) -> None:
     from report.page import write_page
 
-    write_page(sweep, conclusions, out)
-    return 0  # figures: those of the page are part of it
+    write_page(sweep, conclusions, out, pictures)
 
 
-def draw_sweep(sweep, out: Path) -> int:
-    from figures.grid import grid_figures
-    from figures.inside import grid_diagnostics
-    from figures.study import study_figures
-    from figures.style import save
-
-    return len(save(grid_figures(sweep) | grid_diagnostics(sweep) | study_figures(sweep), out))
-
-
-def draw_run(log: dict, out: Path) -> int:
+def draw_run(log: dict, out: Path) -> None:
     from figures.run import run_figures
-    from figures.style import save
+    from figures.style import save, uncollected
 
-    return len(save(run_figures(log), out / log["experiment_id"]))
+    with uncollected():
+        save(run_figures(log), out / log["experiment_id"])
 
 
 # Text

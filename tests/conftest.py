@@ -15,6 +15,10 @@ from nnlite.datasets import FILES, Dataset
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "experiments"))
 
+posix = pytest.mark.skipif(
+    os.name != "posix", reason="it needs the signals, links, limits, shells or devices of POSIX"
+)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():

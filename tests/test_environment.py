@@ -11,10 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, posix
 from sweep.environment import check_environment
 
-posix = pytest.mark.skipif(os.name != "posix", reason="shells, file names and streams of POSIX")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="file names that are not UTF-8")
 EXP3 = [sys.executable, ROOT / "experiments" / "exp3.py"]
 TINY = "--dataset digits --activation relu --optimizer sgd --hidden 8 --epochs 1 --jobs 2".split()

@@ -1,5 +1,6 @@
 """Figures that compare all cells of a sweep: their curves, a table, gradients in each layer."""
 
+from functools import partial
 from textwrap import fill
 
 import numpy as np
@@ -20,15 +21,19 @@ TABLES = {  # what the three tables of the comparison show: title, digits, scale
 }
 
 
-@style.settings()
 def grid_figures(sweep: Sweep) -> dict[str, Figure]:
     """Return the figures that compare the cells, by name; of too many, they show the best ones."""
+    return style.made(makers(sweep))
+
+
+def makers(sweep: Sweep) -> style.Makers:
+    """Return what makes each of grid_figures."""
     return {
-        "loss_curves": curves(sweep, "train_loss"),
-        "accuracy_curves": curves(sweep, "val_accuracy"),
-        "comparison_grid": comparison_grid(sweep),
-        "gradient_flow": gradient_flow(sweep),
-        "activations": activations(sweep),
+        "loss_curves": partial(curves, sweep, "train_loss"),
+        "accuracy_curves": partial(curves, sweep, "val_accuracy"),
+        "comparison_grid": partial(comparison_grid, sweep),
+        "gradient_flow": partial(gradient_flow, sweep),
+        "activations": partial(activations, sweep),
     }
 
 
@@ -158,7 +163,6 @@ def gradient_flow(sweep: Sweep) -> Figure:
     return figure
 
 
-@style.settings()
 def activations(sweep: Sweep) -> Figure:
     """Return a figure of nnlite's activation functions and derivatives, by nnlite's own code."""
     title, lines = "Activation functions and their derivatives", -(-len(ACTIVATIONS) // 3)

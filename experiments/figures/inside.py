@@ -3,6 +3,8 @@
 What is measured, and which paper proposes it, is in nnlite/training/diagnostics.py.
 """
 
+from functools import partial
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -75,14 +77,17 @@ def legend_height(layers: int, least: float = 4.4) -> float:
 # All cells
 
 
-@style.settings()
 def grid_diagnostics(sweep: Sweep) -> dict[str, Figure]:
     """Return the diagnostic figures that compare the cells, by name.
 
     Without those that would show nothing.
     """
-    figures = {"update_ratio": update_ratios(sweep), "units": stuck_units(sweep)}
-    return {name: figure for name, figure in figures.items() if figure}
+    return style.made(makers(sweep))
+
+
+def makers(sweep: Sweep) -> style.Makers:
+    """Return what makes each of grid_diagnostics."""
+    return {"update_ratio": partial(update_ratios, sweep), "units": partial(stuck_units, sweep)}
 
 
 def update_ratios(sweep: Sweep) -> Figure | None:

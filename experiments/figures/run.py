@@ -2,6 +2,7 @@
 
 import base64
 import math
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,25 +22,28 @@ CELL = {"ha": "center", "va": "center"}  # of the text in a cell of a table
 MOST_CLASSES = 20  # of a confusion matrix; of more classes, those that are most confused
 
 
-@style.settings()
 def run_figures(log: dict) -> dict[str, Figure]:
     """Return the figures of one run by name, without those that would show nothing."""
+    return style.made(makers(log))
+
+
+def makers(log: dict) -> style.Makers:
+    """Return what makes each of run_figures."""
     log = {**log, "dataset": dataset_of(log)}
-    figures = {
-        "loss_accuracy": loss_accuracy(log),
-        "learning_rate": learning_rate(log),
-        "gradient_flow": gradient_flow(log),
-        "zero_gradients": zero_gradients(log),
-        "update_ratio": update_ratio(log),
-        "signal": signal(log),
-        "units": units(log),
-        "saturation": saturation(log),
-        "histogram_activations": histograms(log, "act", "Activations", "output a"),
-        "histogram_gradients": histograms(log, "fc", "Gradients dL/dz", "dL/dz (nats)"),
-        "confusion": confusion(log),
-        "most_wrong": most_wrong(log),
+    return {
+        "loss_accuracy": partial(loss_accuracy, log),
+        "learning_rate": partial(learning_rate, log),
+        "gradient_flow": partial(gradient_flow, log),
+        "zero_gradients": partial(zero_gradients, log),
+        "update_ratio": partial(update_ratio, log),
+        "signal": partial(signal, log),
+        "units": partial(units, log),
+        "saturation": partial(saturation, log),
+        "histogram_activations": partial(histograms, log, "act", "Activations", "output a"),
+        "histogram_gradients": partial(histograms, log, "fc", "Gradients dL/dz", "dL/dz (nats)"),
+        "confusion": partial(confusion, log),
+        "most_wrong": partial(most_wrong, log),
     }
-    return {name: figure for name, figure in figures.items() if figure}
 
 
 # What they share

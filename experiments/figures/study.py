@@ -4,6 +4,7 @@ Numbers come from findings/comparisons.py, so that figures and sentences agree.
 """
 
 from collections.abc import Collection, Iterable
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -49,27 +50,31 @@ CROSS = {"marker": "X", "markersize": 9, "markeredgecolor": "black", "clip_on": 
 DOT = {"marker": "o", "markersize": 5}
 
 
-@style.settings()
 def study_figures(sweep: Sweep) -> dict[str, Figure]:
     """Return the figures of the sweep's study by name; {} if there is nothing to compare."""
-    figures: dict[str, Figure | None] = {}
+    return style.made(makers(sweep))
+
+
+def makers(sweep: Sweep) -> style.Makers:
+    """Return what makes each of study_figures."""
+    found: style.Makers = {}
     if sweep.tunings:
-        figures["sensitivity"] = sensitivity(sweep)
+        found["sensitivity"] = partial(sensitivity, sweep)
         tuned = [t.at_best for t in sweep.tunings if t.at_best]
         if tuned:
-            figures["tuned"] = tuned_and_usual(sweep)
+            found["tuned"] = partial(tuned_and_usual, sweep)
         if target := target_accuracy(tuned):
-            figures["steps_to_target"] = tuned_and_usual(sweep, target)
+            found["steps_to_target"] = partial(tuned_and_usual, sweep, target)
     if not sweep.only_tuned:
         if sweep.study == "depth":
-            figures["gradients_by_layer"] = gradients_by_layer(sweep)
-            figures["accuracy_by_depth"] = accuracy_by_depth(sweep)
+            found["gradients_by_layer"] = partial(gradients_by_layer, sweep)
+            found["accuracy_by_depth"] = partial(accuracy_by_depth, sweep)
         if sweep.study == "batch-size":
-            figures["batch_sizes"] = batch_sizes(sweep)
+            found["batch_sizes"] = partial(batch_sizes, sweep)
         if sweep.study == "schedulers":
-            figures["schedule_gains"] = schedule_gains(sweep)
-        figures["differences"] = differences(sweep)
-    return {name: figure for name, figure in figures.items() if figure}
+            found["schedule_gains"] = partial(schedule_gains, sweep)
+        found["differences"] = partial(differences, sweep)
+    return found
 
 
 # What they share

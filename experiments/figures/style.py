@@ -4,9 +4,11 @@ What a cell looks like is decided in findings/sweep.py: one colour per activatio
 per optimizer, in every figure. Layers are greys, black for the first.
 """
 
+import gc
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -343,6 +345,33 @@ def draw_layers(ax: Axes, seeds: list[dict[str, list]], layers: int = 0) -> list
         for k, look in layer_looks(max(layers, len(names))).items()
         if k < len(names)
     ]
+
+
+# All figures of a kind
+
+
+Makers = dict[str, Callable[[], Figure | None]]  # name -> what makes the figure, if it shows any
+
+
+@settings()
+def made(makers: Makers) -> dict[str, Figure]:
+    """Return the figures by name, without those that would show nothing."""
+    figures = {name: make() for name, make in makers.items()}
+    return {name: figure for name, figure in figures.items() if figure}
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Keep Python's garbage collector away from what draws in this block.
+
+    For matplotlib's many small objects it would go through all logs again and again, which takes
+    up to 40 % of the time.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 # Files

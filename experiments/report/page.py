@@ -6,7 +6,7 @@ with, page.css the looks, and both become part of the file, as all images do.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
@@ -14,13 +14,9 @@ from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
-from figures.grid import activations, grid_figures
-from figures.inside import grid_diagnostics
-from figures.run import run_figures
-from figures.study import study_figures
-from figures.style import divergence
+from figures import grid, inside, run, study
+from figures.style import Makers, divergence, made, save, uncollected
 from findings.comparisons import (
     A_BETTER,
     B_BETTER,
@@ -36,7 +32,7 @@ from nnlite.files import write_text
 from nnlite.training.config import hidden_name
 from nnlite.training.loop import VALIDATION_SHARE
 from report.data import SHOWN_AT_FIRST, look, script_data
-from report.pictures import pictures
+from report.pictures import NOT_HERE, Picture, in_sections, picture
 from report.svg import Palette, legal
 from words import plural, the_first_few
 
@@ -47,14 +43,45 @@ MOST_VALUES = 60  # that a line lists
 NOISE = "within the noise"
 
 
-def write_page(sweep: Sweep, conclusions: Conclusions, out: Path) -> Path:
-    """Write OUT/report.html, in one step, and return its path."""
+class Drawn(NamedTuple):
+    """Pictures of the page by name, and the CSS variables of their colours."""
+
+    pictures: dict[str, Picture]
+    colors: dict[str, tuple[str, float]]
+
+
+def draw_part(sweep: Sweep, out: Path | None = None, part: int = 0, parts: int = 1) -> Drawn:
+    """Make every `parts`-th figure of a sweep, from this one on, and return those of the page.
+
+    Each is made once, for the page and for its file in `out`, if that is given.
+    """
+    files, shown = figures_of(sweep)
+    palette, pictures = Palette(), {}
+    for name in [*{**files, **shown}][part::parts]:
+        makers = [kind.get(name) for kind in (files, shown)]
+        for make in dict.fromkeys(filter(None, makers)):
+            with uncollected():
+                figures = made({name: make})
+                if out and make is makers[0]:
+                    save(figures, out)
+                if make is makers[1] and name not in NOT_HERE:
+                    pictures |= {n: picture(n, figure, palette) for n, figure in figures.items()}
+    return Drawn(pictures, palette.used)
+
+
+def write_page(
+    sweep: Sweep, conclusions: Conclusions, out: Path, parts: Collection[Drawn] = ()
+) -> Path:
+    """Write OUT/report.html, in one step, and return its path.
+
+    parts: all that draw_part returned; without them the figures are drawn here.
+    """
     path = out / "report.html"
-    write_text(path, page(sweep, conclusions))
+    write_text(path, page(sweep, conclusions, parts))
     return path
 
 
-def page(sweep: Sweep, conclusions: Conclusions) -> str:
+def page(sweep: Sweep, conclusions: Conclusions, parts: Collection[Drawn] = ()) -> str:
     """Return the report as HTML."""
     environment = Environment(
         loader=FileSystemLoader(HERE),
@@ -65,14 +92,17 @@ def page(sweep: Sweep, conclusions: Conclusions) -> str:
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     template = environment.get_template("page.html.jinja")
-    return legal(template.render(context(sweep, conclusions)).lstrip())
+    return legal(template.render(context(sweep, conclusions, parts)).lstrip())
 
 
-def context(sweep: Sweep, conclusions: Conclusions) -> dict:
+def context(sweep: Sweep, conclusions: Conclusions, parts: Collection[Drawn]) -> dict:
     """Return the values in the template, by the names that they have there."""
-    palette = Palette()
+    palette, drawn = Palette(), {}
+    for part in parts or [draw_part(sweep)]:
+        palette.used |= part.colors
+        drawn |= part.pictures
     data = script_data(sweep, palette)
-    figures, terms = pictures(figures_of(sweep), palette)
+    figures, terms = in_sections(drawn)
     positions = {cell["name"]: k for k, cell in enumerate(data["cells"])}
     ranked = best_first(sweep.cells)
     ranking = [positions[cell.label] for cell in ranked[: len(positions)]]
@@ -124,12 +154,18 @@ def runs_of(sweep: Sweep) -> list[dict]:
     return [log for cell in sweep.cells for log in cell.logs]
 
 
-def figures_of(sweep: Sweep) -> dict[str, Figure]:
-    """Return the figures of the study, and of the grid or of a single run."""
+def figures_of(sweep: Sweep) -> tuple[Makers, Makers]:
+    """Return what makes the figures of which there are files, and what makes those of the page.
+
+    These are the same, but for a single run.
+    """
     runs = runs_of(sweep)
-    if len(runs) == 1:  # then its own figures say more than a grid of one
-        return {"activations": activations(sweep), **run_figures(runs[0]), **study_figures(sweep)}
-    return {**grid_figures(sweep), **grid_diagnostics(sweep), **study_figures(sweep)}
+    files = {**grid.makers(sweep), **inside.makers(sweep), **study.makers(sweep)}
+    if len(runs) > 1:
+        return files, files
+    # Its own figures say more than a grid of one.
+    of_study = {name: files[name] for name in ["activations", *study.makers(sweep)]}
+    return files, {**run.makers(runs[0]), **of_study}
 
 
 # What was run

@@ -137,56 +137,49 @@ NOT_HERE = {"confusion", "most_wrong"}  # the page has a table and images of its
 class Picture(NamedTuple):
     """A figure as the page shows it; width is in pixels, at its natural size.
 
-    run is "", or which run it is a figure of.
+    run is "", or which run it is a figure of; terms has those of TERMS that appear in it.
     """
 
     name: str
     title: str
     run: str
     caption: str
+    terms: list[str]
     width: int
     svg: Markup
 
 
-def pictures(
-    figures: dict[str, Figure], palette: Palette
-) -> tuple[dict[str, list[Picture]], list[str]]:
+def in_sections(pictures: dict[str, Picture]) -> tuple[dict[str, list[Picture]], list[str]]:
     """Return the pictures of each section, in the order of CAPTIONS, and what other TERMS mean.
 
-    These are in no figure, but the charts of page.js have them.
-
-    Section "lead" has the one of LEAD, if there is any, which is in no other section. A figure that
-    CAPTIONS does not know comes last in the section UNKNOWN, without a caption.
+    These are in no figure, but the charts of page.js have them. A term is explained below the first
+    picture that has it. Section "lead" has the one of LEAD, if there is any, which is in no other
+    section. A picture that CAPTIONS does not know comes last in the section UNKNOWN.
     """
-    captions = {"lead": {}, **{section: dict(known) for section, known in CAPTIONS.items()}}
-    known = set().union(*captions.values())
-    captions[UNKNOWN] |= dict.fromkeys(sorted(figures.keys() - known - NOT_HERE), "")
-    for name in [name for name in LEAD if name in figures][:1]:
-        home = next(section for section in captions.values() if name in section)
-        captions["lead"][name] = home.pop(name)
-    terms = dict(TERMS)
-    sections = {
-        section: [
-            picture(name, figures[name], explained(caption, figures[name], terms), palette)
-            for name, caption in listed.items()
-            if name in figures
-        ]
-        for section, listed in captions.items()
-    }
-    return sections, [terms[term] for term in ("nats", "dL/dz", "cell") if term in terms]
+    sections = {"lead": [], **{section: list(captions) for section, captions in CAPTIONS.items()}}
+    known = {name for names in sections.values() for name in names}
+    sections[UNKNOWN] += sorted(pictures.keys() - known - NOT_HERE)
+    for name in [name for name in LEAD if name in pictures][:1]:
+        next(names for names in sections.values() if name in names).remove(name)
+        sections["lead"].append(name)
+    meanings = dict(TERMS)
+    placed: dict[str, list[Picture]] = {section: [] for section in sections}
+    for section, names in sections.items():
+        for one in [pictures[name] for name in names if name in pictures]:
+            new = [meanings.pop(term) for term in one.terms if term in meanings]
+            placed[section].append(one._replace(caption=" ".join([one.caption, *new]).strip()))
+    return placed, [meanings[term] for term in ("nats", "dL/dz", "cell") if term in meanings]
 
 
-def explained(caption: str, figure: Figure, terms: dict[str, str]) -> str:
-    """Return the caption, and what the words in it or in the figure mean; take them from terms."""
-    texts = [caption, in_words(figure), *(text.get_text() for text in figure.texts)]
-    new = [term for term in terms if any(term in text for text in texts)]
-    return " ".join([caption, *map(terms.pop, new)]).strip()
-
-
-def picture(name: str, figure: Figure, caption: str, palette: Palette) -> Picture:
+def picture(name: str, figure: Figure, palette: Palette) -> Picture:
+    """Return a figure as a picture; its caption is that in CAPTIONS, "" if there is none."""
+    caption = next((captions[name] for captions in CAPTIONS.values() if name in captions), "")
     title, _, run = figure.get_suptitle().partition("\n")
+    texts = [caption, in_words(figure), *(text.get_text() for text in figure.texts)]
+    terms = [term for term in TERMS if any(term in text for text in texts)]
     svg = inline_svg(figure, f"figure-{name}", in_words(figure), palette)
-    return Picture(name, title, run, caption, round(96 * figure.get_figwidth()), Markup(svg))
+    width = round(96 * figure.get_figwidth())
+    return Picture(name, title, run, caption, terms, width, Markup(svg))
 
 
 def in_words(figure: Figure) -> str:

@@ -5,6 +5,7 @@ import json
 import shutil
 import tempfile
 import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,8 +13,11 @@ from tqdm import tqdm
 from nnlite import Config
 from nnlite.training import Training
 from sweep.locks import hold
+from words import clipped
 
 POLL_SECONDS = 0.2
+BAR = "{desc} |{bar}| {n_fmt}/{total_fmt}{postfix}"  # of a run
+NUMBERS = 48  # the width that it needs besides the name
 
 
 def report(training: Training, folder: Path) -> None:
@@ -42,6 +46,17 @@ def clear_leftovers() -> None:
             if (directory / "reports").exists() and (lock := hold(directory / "lock")):
                 lock.close()
                 shutil.rmtree(directory, ignore_errors=True)
+
+
+def counted(items: Iterable, total: int, what: str) -> Iterator:
+    """Yield the items, and show how many there have been: a bar on a terminal, else a line."""
+    bar = tqdm(total=total, desc=what, unit="task", disable=None, leave=False)
+    if bar.disable:
+        print(f"{what} ...", flush=True)
+    with bar:
+        for item in items:
+            yield item
+            bar.update()
 
 
 class Progress(contextlib.AbstractContextManager):
@@ -125,8 +140,21 @@ class Progress(contextlib.AbstractContextManager):
                 flush=True,
             )
             return
+        self.total.update(sum(self.epochs_done.values()) - self.total.n)
+        if epoch == epochs:  # the next run begins before this one is forgotten
+            if run_id in self.bars:
+                self.bars.pop(run_id).close()
+            return
         if run_id not in self.bars:
-            self.bars[run_id] = tqdm(total=epochs, desc=run_id, unit="epoch", leave=False)
-        for bar, done in ((self.bars[run_id], epoch), (self.total, sum(self.epochs_done.values()))):
-            bar.update(done - bar.n)
-        self.bars[run_id].set_postfix_str(f"loss {loss}, val acc {accuracy}")
+            self.bars[run_id] = tqdm(
+                total=epochs, desc=self.name(run_id), bar_format=BAR, leave=False
+            )
+        bar = self.bars[run_id]
+        bar.set_postfix_str(f"loss {loss}, val acc {accuracy}", refresh=False)
+        bar.update(epoch - bar.n)
+
+    def name(self, run_id: str) -> str:
+        """Return a run's id, as long as all others, without its middle if the numbers need room."""
+        room = max(10, shutil.get_terminal_size().columns - NUMBERS)
+        width = min(room, max(map(len, self.epochs)))
+        return clipped(run_id, width).ljust(width)

@@ -37,6 +37,7 @@ class Outcome(NamedTuple):
     logs: list[dict]
     missing: dict[str, str]  # run id -> reason
     interrupted: bool
+    drawn: frozenset[str] = frozenset()  # ids of runs whose figures were drawn as they ended
 
     @property
     def complete(self) -> bool:

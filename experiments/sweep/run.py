@@ -20,12 +20,18 @@ from words import plural
 
 
 def train_runs(
-    configs: list[Config], data: Dataset, device: Device, options: Namespace, client=None
+    configs: list[Config],
+    data: Dataset,
+    device: Device,
+    options: Namespace,
+    client=None,
+    draw: Callable | None = None,
 ) -> Outcome:
     """Train each configuration that is not finished in options.out; return the logs of all.
 
-    client: that of a Dask cluster; without one, worker processes of this machine train. Ctrl-C ends
-    the training, and the outcome then has what is finished by that time.
+    client: that of a Dask cluster; without one, worker processes of this machine train, and call
+    draw(log, OUT) as soon as a run of the first seed has ended. Ctrl-C ends the training, and the
+    outcome then has what is finished by that time.
     """
     out = options.out
     groups = stacks(configs, options.stack or min(stack_size(device, c, data) for c in configs))
@@ -46,10 +52,11 @@ def train_runs(
         print(f"{len(logs)} of {len(configs)} are finished already (--restart runs them again)")
 
     missing: dict[str, str] = {}
+    drawn: set[str] = set()
     if client:
         ending = run_on_cluster(todo, data, client, missing)
     else:
-        ending = run_all(todo, data, device.name, jobs, options, missing)
+        ending = run_all(todo, data, device.name, jobs, options, missing, drawn, draw)
     wanted = {config.run_id: new_log(config, data, device, 1) for config in configs}
     interrupted = False
     try:
@@ -78,7 +85,7 @@ def train_runs(
         if not (out / log["experiment_id"] / results.LOG).exists():
             results.save_run(log, out)
     finished = [logs[config.run_id] for config in configs if config.run_id in logs]
-    return Outcome(finished, missing, interrupted)
+    return Outcome(finished, missing, interrupted, frozenset(drawn))
 
 
 def same_command(options: Namespace) -> str:

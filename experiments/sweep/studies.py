@@ -19,10 +19,14 @@ AXES = ("activation", "optimizer", "lr", "scheduler", "seed", "batch-size", "ini
 
 @dataclass(frozen=True)
 class Study:
-    """A question, and the words of a command line that answers it."""
+    """A question, the words of a command line that answers it, and how long that takes.
+
+    minutes: on two cores, with Fashion-MNIST, from experiments/reference/README.md.
+    """
 
     question: str
     flags: list[str]
+    minutes: int
 
     def values(self, flag: str) -> list[str]:
         """Return the words after --flag; [] if it is not among the flags."""
@@ -40,34 +44,40 @@ class Study:
         return cells * (FIRST_RATES * tuning + 2 * seeds if tuning else seeds)
 
 
-def study(question: str, flags: str) -> Study:
-    return Study(question, f"{flags} {SEEDS}".split())
+def study(minutes: int, question: str, flags: str) -> Study:
+    return Study(question, f"{flags} {SEEDS}".split(), minutes)
 
 
 STUDIES = {
     "activations": study(
+        27,
         "Which activation function learns best, all else equal?",
         f"--activation {' '.join(ACTIVATIONS)} --optimizer adam --epochs 30",
     ),
     "optimizers": study(
+        13,
         "Which optimizer learns best, each at its usual learning rate?",
         f"--activation relu --optimizer {' '.join(OPTIMIZERS)} --epochs 30",
     ),
     "schedulers": study(
+        9,
         "What does lowering the learning rate during training gain?",
         f"--activation relu --optimizer adam --scheduler {' '.join(SCHEDULERS)} --epochs 30",
     ),
     "learning-rate": study(
+        18,
         "How much of the difference between optimizers is the learning rate?",
         f"--activation relu sigmoid tanh --optimizer {' '.join(OPTIMIZERS)} "
         "--tune-seed 1 2 --epochs 5",
     ),
     "depth": study(
+        16,
         "How do gradients change on their way through many layers, and what does it cost?",
         "--activation relu sigmoid tanh --optimizer sgd_momentum --hidden 128 "
         f"--depth 1 2 3 5 7 10 --init {' '.join(INITIALIZERS)} --epochs 3",
     ),
     "batch-size": study(
+        10,
         "What does the batch size change, down to one sample a step?",
         "--activation relu --optimizer sgd --batch-size 1 8 32 128 512 --epochs 5",
     ),
@@ -75,9 +85,10 @@ STUDIES = {
 
 
 def listing() -> str:
-    """Return what `--study list` prints: name, question, number of runs, flags of each study."""
+    """Return what `--study list` prints: of each study name, question, runs, time and flags."""
     texts = []
     for name, s in STUDIES.items():
         about = "about " if s.values("tune-seed") else ""
-        texts.append(f"{name}: {s.question} ({about}{s.runs} runs)\n    {' '.join(s.flags)}")
+        time = f"{about}{s.runs} runs, about {s.minutes} minutes on two cores"
+        texts.append(f"{name}: {s.question}\n    {time}\n    {' '.join(s.flags)}")
     return "\n\n".join(texts)

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -152,13 +152,14 @@ def run_stack(
     device: str,
     options: Namespace,
     progress: Path,
+    draw: Callable | None,
 ) -> tuple[str, list[dict]]:
     """Train and save one stack, in whatever process this is; return its first run id and its logs.
 
     Goes on from the stack's checkpoint if there is one. No logs: it did not fit into memory. If
     another command trains the same run at this moment, its logs are waited for, and returned.
     wanted: new logs as the parent makes them. Logs of other runs (as somebody has edited nnlite
-    meanwhile) are returned, but not saved.
+    meanwhile) are returned, but not saved. draw: see train_runs.
     """
     first, out = stack[0].run_id, options.out
     data = data.get() if isinstance(data, Shared) else data
@@ -176,9 +177,17 @@ def run_stack(
                     for log in logs:
                         results.save_run(log, out)
             checkpoint_path(stack, out).unlink(missing_ok=True)
-            return first, logs
+        for log in logs:
+            if draw and is_drawn(log, options):
+                draw(log, out)
+        return first, logs
     except MemoryError:
         return first, []
+
+
+def is_drawn(log: dict, options: Namespace) -> bool:
+    """Does the run get figures of its own? The first seed does, in every cell."""
+    return log["config"]["seed"] == options.seed[0]
 
 
 def train_stack(
@@ -223,12 +232,15 @@ def run_all(
     jobs: int,
     options: Namespace,
     missing: dict[str, str],
+    drawn: set[str],
+    draw: Callable | None,
 ) -> Iterator[list[dict]]:
     """Train all stacks, `jobs` at a time; yield the logs of each as soon as it has ended.
 
     If a worker dies, all workers must be started again, and nobody knows which run was at fault.
     Runs that had begun are retried last, one stack at a time. Those that fail again are entered
-    into `missing`, as run id -> reason.
+    into `missing`, as run id -> reason. draw: see train_runs; ids of runs that it has drawn are
+    entered into `drawn`. What is retried is not drawn: that may have been the cause.
     """
     waiting = {stack[0].run_id: stack for stack in stacks}
     here = select_device(device)
@@ -242,12 +254,14 @@ def run_all(
             is_retry = todo[0] in suspects
             n_jobs = 2 if is_retry else jobs  # 2: with 1 it would run in this very process
             parallel = processes(n_jobs, return_as="generator_unordered")
-            common = (shared, device, options, progress.folder)
+            common = (shared, device, options, progress.folder, None if is_retry else draw)
             tasks = [delayed(run_stack)(waiting[f], wanted[f], *common) for f in todo]
             try:
                 for first, logs in parallel(tasks):
                     if logs:  # else it ran out of memory, and is still waiting
                         del waiting[first]
+                        if draw and not is_retry:
+                            drawn |= {x["experiment_id"] for x in logs if is_drawn(x, options)}
                         yield logs
                         progress.forget([log["experiment_id"] for log in logs])
             except BrokenProcessPool:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import posix
 from nnlite import datasets
 from nnlite.datasets import ARRAYS, DataError, Dataset, load, load_file
 
@@ -412,7 +413,7 @@ def test_what_is_no_file_is_refused(tmp_path):
         load_file(tmp_path)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes here")
+@posix
 def test_a_pipe_is_refused_rather_than_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataError, match="this is a folder, pipe or device"):

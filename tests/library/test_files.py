@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import posix
 from nnlite import datasets
 from nnlite.fashion import FILES, MAX_BYTES, MD5, DataError
 from nnlite.files import clear_leftovers, read_arrays, replacing, write_arrays, write_text
@@ -31,8 +32,6 @@ ARRAYS = {
     "t": np.array(7),
     "about": np.array('{"name": "größer"}'),
 }
-
-posix = pytest.mark.skipif(os.name != "posix", reason="kills as POSIX does")
 
 
 def damaged(data, count, seed=0):

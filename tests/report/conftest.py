@@ -50,4 +50,4 @@ def evil_activation(monkeypatch):
 @pytest.fixture
 def no_pictures(monkeypatch):
     """Leave out what takes longest and does not matter here."""
-    monkeypatch.setattr(report, "figures_of", lambda _: {})
+    monkeypatch.setattr(report, "figures_of", lambda _: ({}, {}))

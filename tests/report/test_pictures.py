@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from pages import page_of
-from report.pictures import TERMS, pictures
+from report.pictures import TERMS, in_sections, picture
 from report.svg import Palette
 
 
@@ -30,7 +30,8 @@ def test_a_figure_that_nobody_captioned_comes_last():
     figures = {name: Figure() for name in ("my_figure", "update_ratio", "confusion", "differences")}
     for name, figure in figures.items():
         figure.suptitle(f"Title of {name}\nand more")
-    sections, _ = pictures(figures, Palette())
+    pictures = {name: picture(name, figure, Palette()) for name, figure in figures.items()}
+    sections, _ = in_sections(pictures)
     names = {section: [p.name for p in listed] for section, listed in sections.items() if listed}
     assert names == {"study": ["differences"], "inside": ["update_ratio", "my_figure"]}
     assert sections["inside"][1].title == "Title of my_figure"

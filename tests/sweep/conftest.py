@@ -12,6 +12,7 @@ def lab(tmp_path, tiny, monkeypatch):
     """Call it to run the sweep of GRID; it returns the exit code. lab.out is where to."""
     monkeypatch.setattr(exp3, "load", lambda *args, **kwargs: tiny)
     monkeypatch.setattr(exp3, "draw", lambda *args: 0)
+    monkeypatch.setattr(exp3, "draw_run", None)
 
     usual = {
         "--activation": "relu tanh",

@@ -18,7 +18,7 @@ import pytest
 
 import exp3
 import nnlite
-from conftest import ROOT
+from conftest import ROOT, posix
 from nnlite import Config, datasets, train
 from nnlite.training import logs as training_logs
 from sweep import cluster as cluster_module
@@ -361,8 +361,8 @@ def test_if_the_scheduler_dies_what_is_finished_is_kept(cluster, run, tmp_path, 
     assert error.endswith(f": the scheduler at {cluster.address} is gone\n")
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C in another way")
-@pytest.mark.parametrize("moment", ["interrupted with", "drawing the figures"])
+@posix
+@pytest.mark.parametrize("moment", ["interrupted with", "drawing figures"])
 def test_ctrl_c_twice_ends_a_cluster_of_our_own_in_peace(moment, distributed, tmp_path):
     """All processes of a terminal get it: workers, and those that are just starting, to draw."""
     said = tmp_path / "said.txt"

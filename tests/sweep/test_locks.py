@@ -6,7 +6,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from conftest import ROOT
+from conftest import ROOT, posix
 from sweep import locks
 from sweep.locks import alone, hold
 
@@ -69,6 +69,7 @@ input()
     hold(tmp_path / "lock").close()
 
 
+@posix
 def test_a_disk_without_locks_stops_nobody(tmp_path, monkeypatch):
     def without(*args):
         raise OSError("no locks here")

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 import exp3
+from conftest import posix
 from nnlite import Config
 from nnlite.training import Training, loop, train
 from sweep import results
@@ -41,8 +42,6 @@ from sweeps import (
     temporary_files,
     undisturbed,
 )
-
-posix = pytest.mark.skipif(os.name != "posix", reason="limits as POSIX has them")
 
 
 def test_finished_runs_are_skipped_and_it_says_so(lab, expected, epochs_run, capsys):

@@ -1,5 +1,8 @@
 """sweep/studies.py: what a study expands to."""
 
+import re
+
+from conftest import ROOT
 from nnlite import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, SCHEDULERS
 from sweep import studies
 from sweep.studies import STUDIES
@@ -46,4 +49,12 @@ def test_listing_names_every_study_with_flags_to_type():
     for name, study in STUDIES.items():
         assert f"{name}: {study.question}" in text
         assert f"\n    {' '.join(study.flags)}" in text
-    assert "(about 360 runs)" in text and "(270 runs)" in text
+    assert "\n    about 360 runs, about 18 minutes on two cores\n" in text
+    assert "\n    270 runs, about 16 minutes on two cores\n" in text
+
+
+def test_minutes_are_those_of_the_reference():
+    table = (ROOT / "experiments/reference/README.md").read_text(encoding="utf-8")
+    for name, study in STUDIES.items():
+        (minutes,) = re.findall(rf"^\| \[{name}\].*?\| .*? \| (\d+) \|", table, re.M)
+        assert study.minutes == int(minutes)

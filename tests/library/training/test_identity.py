@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import nnlite
+from conftest import posix
 from nnlite import ACTIVATIONS, INITIALIZERS, Config, ReLU
 from nnlite.backend import CPU, select_device
 from nnlite.training import identity as module
@@ -149,6 +150,7 @@ def test_comments_docstrings_and_formatting_do_not_count(copy):
     assert hash_in(copy.parent) == code_hash()
 
 
+@posix
 def test_a_file_that_is_no_python_does_no_harm(copy):
     (copy / "draft.py").write_text("def f(:")
     (copy / "zeros.py").write_bytes(b"\0\xff")
