@@ -82,9 +82,9 @@ def conclude(sweep: Sweep) -> Conclusions:
             found += study.gradients_through_depth(cells)
             found += study.two_layers(sweep)
             found += study.accuracy_through_depth(sweep)
-        if sweep.study == "schedulers":
-            found += study.schedule_gains(sweep)
-        if sweep.study != "depth":
+        gains = [*study.schedule_gains(sweep)] if sweep.study == "schedulers" else []
+        found += gains
+        if sweep.study != "depth" and not gains:
             found += by_variable(sweep)
         found += best_cell(cells)
         if sweep.study == "batch-size":
