@@ -395,7 +395,7 @@ def accuracy_by_depth(sweep: Sweep) -> Figure:
         ax = axes[config.init]
         rows = {cell.depth: [*cell.values("test_accuracy").values()] for cell in cells}
         draw_means(ax, rows, rows.values(), **look(config), **DOT)
-        ax.set_xticks(depths[:: 1 + len(depths) // 6])
+        ax.set_xticks(depths[:: 1 + len(depths) // 8])
         ax.set_xlabel("hidden layers")
     style.legend_right(figure, legend_of(sweep.cells), 0.75)
     return figure

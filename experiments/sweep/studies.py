@@ -50,28 +50,28 @@ def study(minutes: int, question: str, flags: str) -> Study:
 
 STUDIES = {
     "activations": study(
-        27,
+        14,
         "Which activation function learns best, all else equal?",
         f"--activation {' '.join(ACTIVATIONS)} --optimizer adam --epochs 30",
     ),
     "optimizers": study(
-        13,
+        10,
         "Which optimizer learns best, each at its usual learning rate?",
         f"--activation relu --optimizer {' '.join(OPTIMIZERS)} --epochs 30",
     ),
     "schedulers": study(
-        9,
+        7,
         "What does lowering the learning rate during training gain?",
         f"--activation relu --optimizer adam --scheduler {' '.join(SCHEDULERS)} --epochs 30",
     ),
     "learning-rate": study(
-        18,
+        22,
         "How much of the difference between optimizers is the learning rate?",
         f"--activation relu sigmoid tanh --optimizer {' '.join(OPTIMIZERS)} "
         "--tune-seed 1 2 --epochs 5",
     ),
     "depth": study(
-        16,
+        9,
         "How do gradients change on their way through many layers, and what does it cost?",
         "--activation relu sigmoid tanh --optimizer sgd_momentum --hidden 128 "
         f"--depth 1 2 3 5 7 10 --init {' '.join(INITIALIZERS)} --epochs 3",
