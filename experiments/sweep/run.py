@@ -1,9 +1,11 @@
 """Train the runs of a sweep: skip what is finished, train the rest, save each run as it ends."""
 
 import math
+import shutil
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import fill
 
 import joblib
 
@@ -157,6 +159,8 @@ def announce(configs: list[Config], data: Dataset, device: str, where: str, out:
         "Device": device,
         "Runs": f"{len(configs)}, {where}, into {out}",
     }
+    width = min(98, shutil.get_terminal_size().columns)
+    whole = {"break_long_words": False, "break_on_hyphens": False}
     for name, text in lines.items():
-        print(f"{name + ':':<13}{text}")
+        print(fill(f"{name + ':':<13}{text}", width, subsequent_indent=13 * " ", **whole))
     print(flush=True)

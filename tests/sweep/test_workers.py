@@ -113,7 +113,8 @@ def test_the_last_lines_name_what_is_missing(lab, monkeypatch, capsys):
     poison(monkeypatch, lab.out.with_name("marks"), SECOND, 99, memory=True)
     with redirect_stderr(sys.stdout):  # as on a terminal
         assert lab() == 1
-    assert SECOND in capsys.readouterr().out.splitlines()[-1]
+    missing, page = capsys.readouterr().out.splitlines()[-2:]
+    assert missing.startswith(f"MISSING {SECOND}: ") and page == f"see {lab.out / 'report.html'}"
 
 
 # ---- real sweeps, as they are started in a shell
