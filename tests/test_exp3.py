@@ -233,7 +233,8 @@ def test_other_data_from_a_file(tmp_path, capsys):
     assert run(*flags, "--epochs", 20, "--batch-size", 16, "--out", tmp_path / "o") == 0
     out = capsys.readouterr().out
     assert "my $x_{$ (200 images" in out and "6 - 256 - 128 - 3" in out
-    assert all(len(line) <= 80 or str(tmp_path) in line for line in out.splitlines()[:14])
+    setup = out.partition("\n\n")[0].splitlines()
+    assert all(len(line) <= 80 or str(tmp_path) in line for line in setup)
     folder = tmp_path / "o" / "tanh_adam_none_lr0.001_batch16_seed42"
     assert json.loads((folder / "summary.json").read_text())["test_accuracy"] > 80
     for more in (["--dataset", "digits"], ["--data-dir", "."]):
