@@ -155,5 +155,5 @@ def test_the_legend_of_layers_is_that_of_the_deepest_network():
 
 def test_the_title_names_the_measures_that_are_shown():
     logs = make_grid(["tanh", "sigmoid"], ["adam"], dead=0, zero=0)
-    figure = grid_diagnostics(Sweep.of(logs))["units"]
+    figure = grid_diagnostics(logs)["units"]
     assert figure.get_suptitle() == "Saturation at the end of training" and len(figure.axes) == 1

@@ -223,6 +223,7 @@ def test_nothing_is_wider_than_a_phone(browser, paths, name, width):
 
 def test_on_a_phone_what_goes_on_beyond_an_edge_fades_there(reader):
     reader.resize(390, 844)
+    reader.run("document.querySelectorAll('details').forEach(e => e.open = true)")
     frames = "return new Promise(done => requestAnimationFrame(() => setTimeout(done, 200)))"
     reader.run(frames)
     wrong = reader.run("""
