@@ -183,6 +183,8 @@ def check_whole(out):
                 assert None not in list(csv.DictReader(file))[-1].values()
         elif path.suffix == ".html":
             assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
+        elif path.suffix == ".md":
+            assert path.read_text(encoding="utf-8").endswith("|\n")
         elif path.suffix == ".txt":
             assert "What it does not show" in path.read_text(encoding="utf-8")
         else:
