@@ -3,6 +3,7 @@
 What is measured, and which paper proposes it, is in nnlite/training/diagnostics.py.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from itertools import groupby
 
@@ -266,8 +267,8 @@ def tuning_would_change(sweep: Sweep) -> Findings:
 
 def significant(number: float) -> str:
     """'0.0208', '0.167', '1.41': three significant digits, without an exponent."""
-    text = np.format_float_positional(number, 3, unique=False, fractional=False, trim="k")
-    return text.rstrip(".")
+    decimals = max(0, 2 - math.floor(math.log10(number)))
+    return f"{number:.{decimals}f}"
 
 
 def spread(mean: float, half: float | None) -> str:

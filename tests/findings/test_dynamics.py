@@ -158,7 +158,8 @@ def test_tuning_is_pointed_to_where_optimizers_run_at_their_usual_rates():
         (0.16666, "0.167"),
         (1.4142, "1.41"),
         (12.345, "12.3"),
-        (1234.5, "1230"),
+        (0.16999, "0.170"),
+        (1234.4, "1234"),
     ],
 )
 def test_three_significant_digits(number, text):
