@@ -17,6 +17,7 @@ import os
 import random
 import shutil
 import sys
+import textwrap
 import zipfile
 import zlib
 from pathlib import Path
@@ -62,7 +63,8 @@ def bug(folder: Path, seed: int | None, level: int) -> str:
     path.write_text(wrong, "utf-8")
     line = os.path.commonprefix([right, wrong]).count("\n") + 1
     place = f"nnlite/{mistake.module}.py, line {line}, in {mistake.function}"
-    told = f"{mistake.name}\n{place}\n\n- {mistake.old}\n+ {mistake.new}\n\n{mistake.hint}"
+    right, here = (textwrap.indent(text, "    ") for text in (mistake.old, mistake.new))
+    told = f"{mistake.name}\n{place}\n\nright:\n{right}\nhere:\n{here}\n\n{mistake.hint}"
     (folder / SECRET).write_bytes(base64.b64encode(zlib.compress(told.encode())))
     return (
         f"One mistake is in the copy of the lab in {folder}. To find it:\n\n    cd {folder}\n"

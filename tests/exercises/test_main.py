@@ -5,6 +5,7 @@ import os
 import runpy
 import subprocess
 import sys
+import textwrap
 import zipfile
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def test_bug_plants_one_mistake_and_reveal_tells(level, tmp_path, capsys):
     told = capsys.readouterr().out
     (mistake,) = (m for m in MISTAKES if told.startswith(f"{m.name}\n{module}, line "))
     assert mistake.level == level and mistake.hint in told
-    assert f"- {mistake.old}\n+ {mistake.new}\n" in told
+    right, here = (textwrap.indent(text, "    ") for text in (mistake.old, mistake.new))
+    assert f"\nright:\n{right}\nhere:\n{here}\n" in told
     here, there = (path.read_text("utf-8") for path in (ROOT / module, folder / module))
     line = int(told.split(", line ")[1].partition(",")[0]) - 1
     assert here.splitlines()[:line] == there.splitlines()[:line]
