@@ -151,15 +151,23 @@ def is_right(seen: Seen) -> bool:
 def alike(seen: list, wrong: list, first: int) -> bool:
     """Does a known mistake give what was seen, of the thing that differs first and before it?
 
-    What else differs may be another mistake's. But NaN says little, so then all must be alike.
+    What else differs may be another mistake's, and so may be a later NaN or infinity. But if the
+    thing that differs first is NaN, which says little, all must be alike.
     """
 
     def thing(s: Seen | BaseException) -> tuple:
         return s[:2] if isinstance(s, Seen) else (repr(s),)  # function and what
 
-    number = seen[first].yours if isinstance(seen[first], Seen) else ""
-    every = not isinstance(number, str) and not np.isfinite(number).all()
-    later = [k for k in range(first, len(seen)) if every or thing(seen[k]) == thing(seen[first])]
+    def finite(s: Seen | BaseException) -> bool:
+        number = s.yours if isinstance(s, Seen) else ""
+        return isinstance(number, str) or bool(np.isfinite(number).all())
+
+    every = not finite(seen[first])
+    later = [
+        k
+        for k in range(first, len(seen))
+        if every or (thing(seen[k]) == thing(seen[first]) and finite(seen[k]))
+    ]
     both = [(seen[k], wrong[k]) for k in [*range(first), *later] if k < len(wrong)]
     return len(wrong) > first and all(
         thing(a) == thing(b) and (not isinstance(a, Seen) or close(a.yours, b.yours))
@@ -177,6 +185,8 @@ def describe(seen: Seen | BaseException, name: str) -> dict[str, str]:
         return {"where": f"{name}, line {line}" if line else name, "kind": kind}
     yours, right = seen.yours, seen.right
     place = f"{seen.function}{seen.when and f', {seen.when}'}: {seen.what}"
+    if seen.what in ("dweight", "dbias") and not isinstance(yours, str) and not yours.any():
+        return {"where": place, "kind": f"self.{seen.what} was not written: it is 0 as before"}
     if isinstance(yours, str) or isinstance(right, str):
         shown = [
             v if isinstance(v, str) else f"an array of shape {v.shape}" for v in (yours, right)
@@ -256,7 +266,7 @@ def as_text(found: list[dict[str, str]], hint: int) -> str:
         said = [r.get("where", "")]
         if "yours" in r:
             said[0] += f" is {r['yours']}, but should be {r['right']} ({r['by']})"
-        if "kind" in r and hint >= 2:
+        if "kind" in r and (hint >= 2 or "yours" not in r):
             said.append(f"What differs: {r['kind']}" if "yours" in r else r["kind"])
         if "mistake" in r and hint >= 3:
             said.append(f"The mistake: {r['mistake']}. {r['hint']}")

@@ -147,6 +147,26 @@ def test_a_known_mistake_is_named_however_it_is_written(student):
     assert found["mistake"] == "dbias is a mean"
 
 
+def test_a_sum_is_named_although_the_logarithm_of_a_0_follows(student):
+    right = "(xp.log(total).sum(axis=(-2, -1)) - picked.sum(axis=(-2, -1))) / N"
+    wrong = "-xp.log(self.probabilities[xp.arange(N), labels]).sum()"
+    assert student.answers("loss_forward", right, wrong)["mistake"] == "a sum, not a mean"
+
+
+def test_a_gradient_that_only_a_local_name_has_was_not_written(student):
+    for old, new, what in (
+        ("dz.sum(axis=-2, out=self.dbias)", "dbias = dz.sum(axis=-2)", "dbias"),
+        ("xp.matmul(self.x.mT, dz, out=self.dweight)", "dweight = self.x.mT @ dz", "dweight"),
+    ):
+        found = student.answers("linear_backward", old, new)
+        assert found == {
+            "exercise": "linear_backward",
+            "status": "wrong",
+            "where": f"Linear.backward: {what}",
+            "kind": f"self.{what} was not written: it is 0 as before",
+        }
+
+
 def test_with_a_mistake_in_forward_another_one_in_backward_does_not_hide_its_name(student):
     student.answers("sigmoid", "self.a * sigmoid(-self.z)", "self.a * 7")
     found = student.answers("sigmoid", ".exp(-z)", ".exp(z)")
