@@ -200,20 +200,27 @@ def describe(seen: Seen | BaseException, name: str) -> dict[str, str]:
         apart = ~np.isclose(yours, right, rtol=0, atol=1e-6 * np.abs(right).max(initial=1e-12))
         where = tuple(int(i) for i in np.argwhere(apart)[0])
         place += f"[{', '.join(map(str, where))}]" if where else ""
-        shown = f"{yours[where]:.9g}", f"{right[where]:.9g}", what_differs(yours, right, apart)
+        shown = f"{yours[where]:.9g}", f"{right[where]:.9g}", what_differs(seen, apart)
     return {"where": place} | dict(zip(("yours", "right", "kind"), shown)) | {"by": seen.by}
 
 
-def what_differs(yours: np.ndarray, right: np.ndarray, apart: np.ndarray) -> str:
+def what_differs(seen: Seen, apart: np.ndarray) -> str:
     """Say what kind of difference there is between two arrays of one shape."""
+    yours, right = seen.yours, seen.right
     if not np.isfinite(yours).all():
         return "NaN or infinity came up"
     if close(-yours, right):
         return "the sign"
     factor = np.sum(yours * right) / max(np.sum(right * right), 1e-300)
-    if yours.size > 1 and factor and close(yours, factor * right):
-        return f"a factor: it is {factor:.6g} times that"
-    return f"{apart.sum()} of {apart.size} numbers" if yours.size > 1 else "this number"
+    times = f"it is {factor:.6g} times that"
+    if yours.size == 1:
+        n = int(seen.when.removesuffix(" samples")) if seen.when.endswith(" samples") else 1
+        is_n = n > 1 and (close(yours, n * right) or close(n * yours, right))
+        known = f"; there are {seen.when}" if is_n else ""
+        return f"this number: {times}{known}" if factor else "this number"
+    if factor and close(yours, factor * right):
+        return f"a factor: {times}"
+    return f"{apart.sum()} of {apart.size} numbers"
 
 
 # In the process that was started by hand

@@ -243,6 +243,27 @@ def test_what_kind_of_thing_differs(student):
         assert student.answers("linear_forward", old, new)["kind"] == kind
 
 
+def test_of_a_single_number_the_factor_is_said_and_whether_it_is_the_samples(student):
+    for name, old, new, kind in (
+        ("loss_forward", ") / N", ") / 1", "this number: it is 4 times that; there are 4 samples"),
+        (
+            "loss_forward",
+            ") / 1",
+            ") / N**2",
+            "this number: it is 0.25 times that; there are 4 samples",
+        ),
+        ("loss_forward", ") / N**2", ") / N**3", "this number: it is 0.0625 times that"),
+        (
+            "cosine",
+            "epoch / self.epochs)) / 2",
+            "epoch / self.epochs))",
+            "this number: it is 2 times that",
+        ),
+        ("cosine", "(1 + math.cos(", "0 * (1 + math.cos(", "this number"),
+    ):
+        assert student.answers(name, old, new)["kind"] == kind
+
+
 # ---- in a process
 
 
