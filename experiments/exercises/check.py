@@ -5,10 +5,15 @@
     python check.py --watch              again whenever you save a file
     python check.py --hint 1             say less: only where it differs
 
-Each exercise is checked with all other functions as the library has them. answers.zip beside this
-file holds the library as it is, and the list of known mistakes: THE ANSWERS ARE IN IT. Your code
-runs in a process of its own with limits for time and memory, but not in a sandbox: like any program
-that you start, it can read and delete your files, and use the network.
+Each exercise is checked with all other functions as the library has them, and with one network:
+what is right here for (N, D) may still fail in `python -m nnlite.gradcheck`, which also checks
+stacks of networks, (..., N, D). Behind each right number you read where it comes from: "the
+formula" is the library's own function, "finite differences" is (L(x + h) - L(x - h)) / 2h, which
+needs only `forward`.
+
+answers.zip beside this file holds the library as it is, and the list of known mistakes: THE ANSWERS
+ARE IN IT. Your code runs in a process of its own with limits for time and memory, but not in a
+sandbox: like any program that you start, it can read and delete your files, and use the network.
 """
 
 import argparse

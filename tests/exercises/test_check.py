@@ -115,6 +115,25 @@ def test_another_way_to_write_it_is_right(row, student):
     assert student.answers(name, old, new)["status"] == "right"
 
 
+@pytest.mark.parametrize(
+    "name, old, new",
+    [
+        ("linear_forward", "self.bias[..., None, :]", "self.bias"),
+        (
+            "linear_backward",
+            "xp.matmul(self.x.mT, dz, out=self.dweight)",
+            "self.dweight = self.x.T @ dz",
+        ),
+        ("linear_backward", "dz.sum(axis=-2, out=self.dbias)", "self.dbias = dz.sum(axis=0)"),
+        ("loss_forward", "picked.sum(axis=(-2, -1))", "picked.sum()"),
+        ("loss_backward", "self.probabilities.shape[-2]", "len(self.probabilities)"),
+    ],
+)
+def test_what_works_for_one_network_only_is_right_and_the_hole_says_so(name, old, new, student):
+    assert student.answers(name, old, new)["status"] == "right"
+    assert all("is enough here: no stack" in what for what in by_name(name).write.values())
+
+
 @pytest.mark.parametrize("row", WRONG.strip().replace("\n    ", " | ").splitlines())
 def test_what_is_not_in_the_table_is_wrong_at_the_right_place(row, student):
     name, old, new, where, yours, right = row.split(" | ")
