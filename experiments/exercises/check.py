@@ -3,7 +3,7 @@
     python check.py                      all of them, in a good order to write them
     python check.py --only linear adam   some of them
     python check.py --watch              again whenever you save a file
-    python check.py --hint 1             say less: only where it differs
+    python check.py --hint 1             say less: only where it differs, or stops
 
 Each exercise is checked with all other functions as the library has them, and with one network:
 what is right here for (N, D) may still fail in `python -m nnlite.gradcheck`, which also checks
@@ -196,7 +196,7 @@ def describe(seen: Seen | BaseException, name: str) -> dict[str, str]:
         shown = [
             v if isinstance(v, str) else f"an array of shape {v.shape}" for v in (yours, right)
         ]
-        shown.append("what kind of thing it is")
+        shown.append("the type")
     elif yours.shape != right.shape:
         shown = f"of shape {yours.shape}", f"of shape {right.shape}", "the shape"
     elif yours.dtype != right.dtype:
@@ -313,7 +313,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these exercises")
     parser.add_argument("--watch", action="store_true", help="check again at each save")
-    steps = "how much it says: 1 where it differs, 2 what kind of thing, 3 the mistake's name"
+    steps = "how much it says: 1 where it differs, 2 also how, 3 also the mistake's name"
     parser.add_argument("--hint", type=int, choices=(1, 2, 3), default=3, help=steps)
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument("--folder", type=Path, default=HERE, help=argparse.SUPPRESS)

@@ -87,9 +87,9 @@ layers Linear.backward
   xp.matmul(self.x.mT, dz, out=self.dweight) -> self.dweight = dz.mT @ self.x
 1 dx from weight, not transposed: On the way back, weight leads from the outputs to the inputs.
   self.weight.mT if -> self.weight if
-3 dweight adds up: The second call is wrong: something of the first is still there.
+3 dweight adds up: Called a second time, it is wrong: something of the first is still there.
   xp.matmul(self.x.mT, dz, out=self.dweight) -> self.dweight += self.x.mT @ dz
-3 dbias adds up: The second call is wrong: something of the first is still there.
+3 dbias adds up: Called a second time, it is wrong: something of the first is still there.
   dz.sum(axis=-2, out=self.dbias) -> self.dbias += dz.sum(axis=-2)
 
 losses SoftmaxCrossEntropy.forward

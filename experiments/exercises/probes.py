@@ -83,7 +83,7 @@ def linear_backward(own: ModuleType, true: ModuleType) -> Iterator[Seen]:
 
     layer.forward(x)
     dx = layer.backward(dz)
-    for when in ("", "second call"):
+    for when in ("", "when it is called a second time"):
         for name in ("weight", "bias"):
             right = numeric_gradient(loss, getattr(library, name))
             yield Seen(
@@ -119,7 +119,7 @@ def loss_backward(own: ModuleType, true: ModuleType) -> Iterator[Seen]:
     loss, library, logits = own.SoftmaxCrossEntropy(), true.SoftmaxCrossEntropy(), LOGITS.copy()
     loss.forward(LOGITS, LABELS)
     right = numeric_gradient(lambda: library.forward(logits, LABELS), logits)
-    for when in ("", "second call"):
+    for when in ("", "when it is called a second time"):
         yield Seen("SoftmaxCrossEntropy.backward", "dL/dz", loss.backward(), right, QUOTIENT, when)
 
 

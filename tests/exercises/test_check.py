@@ -335,6 +335,30 @@ def test_the_table_and_three_steps_of_hints(student, capsys):
     assert said[1].endswith("1 of 2 are right. Next: loss_backward, in nnlite/losses.py.\n")
 
 
+def test_an_exception_is_said_with_its_line_at_each_hint(student, capsys):
+    student.answers("sgd", "theta -= learning_rate * g", "theta -= learning_rat * g")
+    for hint in (1, 2, 3):
+        run("--only", "sgd", "--folder", student.folder, "--hint", hint)
+        said = capsys.readouterr().out
+        assert re.search(r"wrong +nnlite/optimizers.py, line \d+\n +NameError: name 'learn", said)
+
+
+def test_nothing_for_an_array_differs_in_type(student, capsys):
+    student.answers("linear_backward", "return dz @ self.weight.mT", "dz @ self.weight.mT")
+    run("--only", "linear_backward", "--folder", student.folder)
+    assert "is nothing (None), but should be an array of shape (4, 2)" in (
+        said := capsys.readouterr().out
+    )
+    assert "What differs: the type\n" in said
+
+
+def test_what_goes_wrong_only_later_is_said_in_words(student):
+    found = student.answers(
+        "linear_backward", "dz.sum(axis=-2, out=self.dbias)", "self.dbias += dz.sum(axis=-2)"
+    )
+    assert found["where"] == "Linear.backward, when it is called a second time: dbias[0]"
+
+
 def test_json_says_it_all(student, capsys):
     student.answers("sgd", "theta -= learning_rate * g", "theta += learning_rate * g")
     assert run("--json", "--only", "sgd", "adam", "--folder", student.folder) == 1
