@@ -121,7 +121,7 @@ def bug(folder: Path, seed: int | None, level: int) -> str:
     return (
         f"One mistake of level {level} is in the copy of the lab in {folder}. To find it:\n\n"
         f"    cd {folder}\n    python -m nnlite.gradcheck\n    {RUN}\n\n"
-        "Run the last command here too, in the original, and compare. README.md there says more.\n\n"
+        "Run the last command here too, in the original, and compare. See also README.md there.\n\n"
         f"    python experiments/exercises reveal {folder}    tells which mistake it is"
     )
 
