@@ -17,6 +17,7 @@ import os
 import random
 import shutil
 import sys
+import textwrap
 import zipfile
 import zlib
 from pathlib import Path
@@ -28,6 +29,53 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 OTHER = shutil.ignore_patterns("__pycache__", ".*", "results", "reference", "exercises")
 SECRET = ".which"  # in a hunted copy
+RUN = (
+    "python experiments/exp3.py --dataset digits --epochs 5 --seed 42 "
+    "--activation relu leaky_relu tanh --optimizer sgd sgd_momentum rmsprop adam adamw"
+)
+MINE = """# Write backpropagation yourself
+
+nnlite is here with holes: search its files for TO DO. Begin with {first}, in nnlite/{module}.py.
+Each hole says what to write, and the docstring above it has the formula.
+
+    python check.py --watch    check again whenever you save a file
+    python check.py --hint 1   where an answer differs, and no more
+    python check.py --hint 2   also how it differs
+    python check.py --help     all that it can do
+
+Without --hint it says as much as it can (3): also the name of a known mistake, and a hint.
+
+check.py gives your code one network, (N, D). `python -m nnlite.gradcheck` also gives it stacks of
+networks, (..., N, D): there, `x.T` and `axis=0` fail, although check.py calls them right.
+
+To reveal an answer, open answers.zip: it holds nnlite without holes.
+"""
+HUNT = """# Find the mistake
+
+One mistake of level {level} is somewhere in nnlite/. Start with
+
+    python -m nnlite.gradcheck
+
+which checks every `backward` against finite differences. It knows no optimizers, no schedules and
+no data. What the level means:
+
+1. A `backward` is wrong. The gradient check fails.
+2. A `forward` is wrong, or the network. The gradient check fails too.
+3. The gradient check sees nothing. Use the curves, and work steps out by hand.
+
+This runs most of what may be wrong:
+
+    {run}
+
+Run the same in the original lab, and compare the two reports. To run the rest, add
+`--scheduler step cosine` or `--init uniform he`, or name other activations.
+
+You may read tests/library: it says what each part must do. Running it gives the answer away.
+
+To reveal the mistake, from the folder of the original lab, with the path of this folder for DIR:
+
+    python experiments/exercises reveal DIR
+"""
 
 
 def new(folder: Path, only: list[str]) -> str:
@@ -45,10 +93,14 @@ def new(folder: Path, only: list[str]) -> str:
         path = folder / "nnlite" / f"{module}.py"
         own = [e for e in exercises if e.module == module]
         path.write_text(cut(path.read_text("utf-8"), own), "utf-8")
+    first = exercises[0]
+    readme = MINE.format(first=first.name, module=first.module)
+    (folder / "README.md").write_text(readme, "utf-8")
     return (
         f"{folder / 'nnlite'} has {len(exercises)} exercises to write: look for TO DO. "
-        f"The first is {exercises[0].name}, in {exercises[0].module}.py.\n\n"
-        f"    cd {folder}\n    python check.py --watch    which are right, and why one is wrong"
+        f"The first is {first.name}, in {first.module}.py.\n\n"
+        f"    cd {folder}\n    python check.py --watch    which are right, and why one is wrong\n\n"
+        "README.md there says more."
     )
 
 
@@ -62,14 +114,15 @@ def bug(folder: Path, seed: int | None, level: int) -> str:
     path.write_text(wrong, "utf-8")
     line = os.path.commonprefix([right, wrong]).count("\n") + 1
     place = f"nnlite/{mistake.module}.py, line {line}, in {mistake.function}"
-    told = f"{mistake.name}\n{place}\n\n- {mistake.old}\n+ {mistake.new}\n\n{mistake.hint}"
+    right, here = (textwrap.indent(text, "    ") for text in (mistake.old, mistake.new))
+    told = f"{mistake.name}\n{place}\n\nright:\n{right}\nhere:\n{here}\n\n{mistake.hint}"
+    (folder / "README.md").write_text(HUNT.format(level=level, run=RUN), "utf-8")
     (folder / SECRET).write_bytes(base64.b64encode(zlib.compress(told.encode())))
     return (
-        f"One mistake is in the copy of the lab in {folder}. To find it:\n\n    cd {folder}\n"
-        "    python -m nnlite.gradcheck\n"
-        "    python experiments/exp3.py --dataset digits --epochs 5\n"
-        "    python -m pytest -x tests/library\n\n"
-        f"reveal {folder} tells which one it is."
+        f"One mistake of level {level} is in the copy of the lab in {folder}. To find it:\n\n"
+        f"    cd {folder}\n    python -m nnlite.gradcheck\n    {RUN}\n\n"
+        "Run the last command here too, in the original, and compare. See also README.md there.\n\n"
+        f"    python experiments/exercises reveal {folder}    tells which mistake it is"
     )
 
 

@@ -3,12 +3,17 @@
     python check.py                      all of them, in a good order to write them
     python check.py --only linear adam   some of them
     python check.py --watch              again whenever you save a file
-    python check.py --hint 1             say less: only where it differs
+    python check.py --hint 1             say less: only where it differs, or stops
 
-Each exercise is checked with all other functions as the library has them. answers.zip beside this
-file holds the library as it is, and the list of known mistakes: THE ANSWERS ARE IN IT. Your code
-runs in a process of its own with limits for time and memory, but not in a sandbox: like any program
-that you start, it can read and delete your files, and use the network.
+Each exercise is checked with all other functions as the library has them, and with one network:
+what is right here for (N, D) may still fail in `python -m nnlite.gradcheck`, which also checks
+stacks of networks, (..., N, D). Behind each right number you read where it comes from: "the
+formula" is the library's own function, "finite differences" is (L(x + h) - L(x - h)) / 2h, which
+needs only `forward`.
+
+answers.zip beside this file holds the library as it is, and the list of known mistakes: THE ANSWERS
+ARE IN IT. Your code runs in a process of its own with limits for time and memory, but not in a
+sandbox: like any program that you start, it can read and delete your files, and use the network.
 """
 
 import argparse
@@ -151,15 +156,23 @@ def is_right(seen: Seen) -> bool:
 def alike(seen: list, wrong: list, first: int) -> bool:
     """Does a known mistake give what was seen, of the thing that differs first and before it?
 
-    What else differs may be another mistake's. But NaN says little, so then all must be alike.
+    What else differs may be another mistake's, and so may be a later NaN or infinity. But if the
+    thing that differs first is NaN, which says little, all must be alike.
     """
 
     def thing(s: Seen | BaseException) -> tuple:
         return s[:2] if isinstance(s, Seen) else (repr(s),)  # function and what
 
-    number = seen[first].yours if isinstance(seen[first], Seen) else ""
-    every = not isinstance(number, str) and not np.isfinite(number).all()
-    later = [k for k in range(first, len(seen)) if every or thing(seen[k]) == thing(seen[first])]
+    def finite(s: Seen | BaseException) -> bool:
+        number = s.yours if isinstance(s, Seen) else ""
+        return isinstance(number, str) or bool(np.isfinite(number).all())
+
+    every = not finite(seen[first])
+    later = [
+        k
+        for k in range(first, len(seen))
+        if every or (thing(seen[k]) == thing(seen[first]) and finite(seen[k]))
+    ]
     both = [(seen[k], wrong[k]) for k in [*range(first), *later] if k < len(wrong)]
     return len(wrong) > first and all(
         thing(a) == thing(b) and (not isinstance(a, Seen) or close(a.yours, b.yours))
@@ -177,11 +190,13 @@ def describe(seen: Seen | BaseException, name: str) -> dict[str, str]:
         return {"where": f"{name}, line {line}" if line else name, "kind": kind}
     yours, right = seen.yours, seen.right
     place = f"{seen.function}{seen.when and f', {seen.when}'}: {seen.what}"
+    if seen.what in ("dweight", "dbias") and not isinstance(yours, str) and not yours.any():
+        return {"where": place, "kind": f"self.{seen.what} was not written: it is 0 as before"}
     if isinstance(yours, str) or isinstance(right, str):
         shown = [
             v if isinstance(v, str) else f"an array of shape {v.shape}" for v in (yours, right)
         ]
-        shown.append("what kind of thing it is")
+        shown.append("the type")
     elif yours.shape != right.shape:
         shown = f"of shape {yours.shape}", f"of shape {right.shape}", "the shape"
     elif yours.dtype != right.dtype:
@@ -190,20 +205,27 @@ def describe(seen: Seen | BaseException, name: str) -> dict[str, str]:
         apart = ~np.isclose(yours, right, rtol=0, atol=1e-6 * np.abs(right).max(initial=1e-12))
         where = tuple(int(i) for i in np.argwhere(apart)[0])
         place += f"[{', '.join(map(str, where))}]" if where else ""
-        shown = f"{yours[where]:.9g}", f"{right[where]:.9g}", what_differs(yours, right, apart)
+        shown = f"{yours[where]:.9g}", f"{right[where]:.9g}", what_differs(seen, apart)
     return {"where": place} | dict(zip(("yours", "right", "kind"), shown)) | {"by": seen.by}
 
 
-def what_differs(yours: np.ndarray, right: np.ndarray, apart: np.ndarray) -> str:
+def what_differs(seen: Seen, apart: np.ndarray) -> str:
     """Say what kind of difference there is between two arrays of one shape."""
+    yours, right = seen.yours, seen.right
     if not np.isfinite(yours).all():
         return "NaN or infinity came up"
     if close(-yours, right):
         return "the sign"
     factor = np.sum(yours * right) / max(np.sum(right * right), 1e-300)
-    if yours.size > 1 and factor and close(yours, factor * right):
-        return f"a factor: it is {factor:.6g} times that"
-    return f"{apart.sum()} of {apart.size} numbers" if yours.size > 1 else "this number"
+    times = f"it is {factor:.6g} times that"
+    if yours.size == 1:
+        n = int(seen.when.removesuffix(" samples")) if seen.when.endswith(" samples") else 1
+        is_n = n > 1 and (close(yours, n * right) or close(n * yours, right))
+        known = f"; there are {seen.when}" if is_n else ""
+        return f"this number: {times}{known}" if factor else "this number"
+    if factor and close(yours, factor * right):
+        return f"a factor: {times}"
+    return f"{apart.sum()} of {apart.size} numbers"
 
 
 # In the process that was started by hand
@@ -256,7 +278,7 @@ def as_text(found: list[dict[str, str]], hint: int) -> str:
         said = [r.get("where", "")]
         if "yours" in r:
             said[0] += f" is {r['yours']}, but should be {r['right']} ({r['by']})"
-        if "kind" in r and hint >= 2:
+        if "kind" in r and (hint >= 2 or "yours" not in r):
             said.append(f"What differs: {r['kind']}" if "yours" in r else r["kind"])
         if "mistake" in r and hint >= 3:
             said.append(f"The mistake: {r['mistake']}. {r['hint']}")
@@ -291,7 +313,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these exercises")
     parser.add_argument("--watch", action="store_true", help="check again at each save")
-    steps = "how much it says: 1 where it differs, 2 what kind of thing, 3 the mistake's name"
+    steps = "how much it says: 1 where it differs, 2 also how, 3 also the mistake's name"
     parser.add_argument("--hint", type=int, choices=(1, 2, 3), default=3, help=steps)
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument("--folder", type=Path, default=HERE, help=argparse.SUPPRESS)

@@ -87,9 +87,9 @@ layers Linear.backward
   xp.matmul(self.x.mT, dz, out=self.dweight) -> self.dweight = dz.mT @ self.x
 1 dx from weight, not transposed: On the way back, weight leads from the outputs to the inputs.
   self.weight.mT if -> self.weight if
-3 dweight adds up: The second call is wrong: something of the first is still there.
+3 dweight adds up: Called a second time, it is wrong: something of the first is still there.
   xp.matmul(self.x.mT, dz, out=self.dweight) -> self.dweight += self.x.mT @ dz
-3 dbias adds up: The second call is wrong: something of the first is still there.
+3 dbias adds up: Called a second time, it is wrong: something of the first is still there.
   dz.sum(axis=-2, out=self.dbias) -> self.dbias += dz.sum(axis=-2)
 
 losses SoftmaxCrossEntropy.forward
@@ -111,6 +111,10 @@ losses SoftmaxCrossEntropy.forward
   (xp.log(total).sum(axis=(-2, -1)) - picked.sum(axis=(-2, -1)))
 ->
   -xp.where(self.one_hot, xp.log(self.probabilities), 0).sum(axis=(-2, -1))
+3 1e-12 added to p: A loss has no upper end. How large can that of one sample be with yours?
+  (xp.log(total).sum(axis=(-2, -1)) - picked.sum(axis=(-2, -1)))
+->
+  -xp.where(self.one_hot, xp.log(self.probabilities + 1e-12), 0).sum(axis=(-2, -1))
 
 losses SoftmaxCrossEntropy.backward
 1 the gradient of the SUM: This is the gradient of the sum over the batch. The loss is its mean.
@@ -125,6 +129,8 @@ losses SoftmaxCrossEntropy.backward
   (self.probabilities - self.one_hot) * self.probabilities * (1 - self.probabilities) *
 1 divided by the classes too: The loss is a mean over the samples. It has no mean over the classes.
   N = self.probabilities.shape[-2] -> N = self.probabilities.size
+1 classes taken for samples: The probabilities have two axes. Which one is the loss a mean over?
+  N = self.probabilities.shape[-2] -> N = self.probabilities.shape[-1]
 
 network MLP.backward
 2 from the first layer to the last: Which layer gave the logits, whose gradient you are given?
@@ -204,6 +210,10 @@ optimizers Adam.formula
   sqrt(v_scale * v) + eps -> sqrt(v_scale * v + eps)
 3 Adam without its root: The first step should have the size of the rate, whatever the gradient.
   sqrt(v_scale * v) -> v_scale * v
+3 v_scale upside down: v is too small at first. Does yours make it larger, or smaller still?
+  sqrt(v_scale * v) -> sqrt(v / v_scale)
+3 Adam's g, not squared: Look at v where g is negative. A mean of what is never negative?
+  (g * g) -> g
 3 moments that are not kept: m and v are new arrays now. The optimizer still has the old ones.
   m *= beta1
   m += one_minus_beta1 * g
@@ -220,6 +230,10 @@ optimizers Adam.step
   step_size, v_scale = self.learning_rate / (1 - beta1**self.t), 1 / (1 - beta2**self.t)
 ->
   step_size, v_scale = self.learning_rate, 1
+3 the same correction at each step: The first step is right. At the second, m knows two gradients.
+  step_size, v_scale = self.learning_rate / (1 - beta1**self.t), 1 / (1 - beta2**self.t)
+->
+  step_size, v_scale = self.learning_rate / (1 - beta1), 1 / (1 - beta2)
 3 only m corrected: v started at 0 as well, and needs far longer than m to forget it.
   1 / (1 - beta2**self.t) -> 1
 3 only v corrected: m started at 0 as well: the first one is only a tenth of the gradient.

@@ -83,7 +83,7 @@ def linear_backward(own: ModuleType, true: ModuleType) -> Iterator[Seen]:
 
     layer.forward(x)
     dx = layer.backward(dz)
-    for when in ("", "second call"):
+    for when in ("", "when it is called a second time"):
         for name in ("weight", "bias"):
             right = numeric_gradient(loss, getattr(library, name))
             yield Seen(
@@ -103,7 +103,7 @@ def loss_forward(own: ModuleType, true: ModuleType) -> Iterator[Seen]:
     apart = np.array([[1000.0, 998.0, 997.0], [-1000.0, -1001.0, -1003.0], [2000.0, 0.0, 1.0]])
     for when, logits, labels in (
         ("one sample", LOGITS[:1], LABELS[:1]),
-        ("four samples", LOGITS, LABELS),
+        ("4 samples", LOGITS, LABELS),
         ("logits (1000, 998, 997), (-1000, -1001, -1003), (2000, 0, 1)", apart, LABELS[:3]),
     ):
         given, function = logits.copy(), "SoftmaxCrossEntropy.forward"
@@ -119,7 +119,7 @@ def loss_backward(own: ModuleType, true: ModuleType) -> Iterator[Seen]:
     loss, library, logits = own.SoftmaxCrossEntropy(), true.SoftmaxCrossEntropy(), LOGITS.copy()
     loss.forward(LOGITS, LABELS)
     right = numeric_gradient(lambda: library.forward(logits, LABELS), logits)
-    for when in ("", "second call"):
+    for when in ("", "when it is called a second time"):
         yield Seen("SoftmaxCrossEntropy.backward", "dL/dz", loss.backward(), right, QUOTIENT, when)
 
 

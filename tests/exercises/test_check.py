@@ -115,6 +115,25 @@ def test_another_way_to_write_it_is_right(row, student):
     assert student.answers(name, old, new)["status"] == "right"
 
 
+@pytest.mark.parametrize(
+    "name, old, new",
+    [
+        ("linear_forward", "self.bias[..., None, :]", "self.bias"),
+        (
+            "linear_backward",
+            "xp.matmul(self.x.mT, dz, out=self.dweight)",
+            "self.dweight = self.x.T @ dz",
+        ),
+        ("linear_backward", "dz.sum(axis=-2, out=self.dbias)", "self.dbias = dz.sum(axis=0)"),
+        ("loss_forward", "picked.sum(axis=(-2, -1))", "picked.sum()"),
+        ("loss_backward", "self.probabilities.shape[-2]", "len(self.probabilities)"),
+    ],
+)
+def test_what_works_for_one_network_only_is_right_and_the_hole_says_so(name, old, new, student):
+    assert student.answers(name, old, new)["status"] == "right"
+    assert all("is enough here: no stack" in what for what in by_name(name).write.values())
+
+
 @pytest.mark.parametrize("row", WRONG.strip().replace("\n    ", " | ").splitlines())
 def test_what_is_not_in_the_table_is_wrong_at_the_right_place(row, student):
     name, old, new, where, yours, right = row.split(" | ")
@@ -145,6 +164,26 @@ def test_a_known_mistake_is_named_however_it_is_written(student):
         "linear_backward", "dz.sum(axis=-2, out=self.dbias)", "self.dbias = sum(dz) / len(dz)"
     )
     assert found["mistake"] == "dbias is a mean"
+
+
+def test_a_sum_is_named_although_the_logarithm_of_a_0_follows(student):
+    right = "(xp.log(total).sum(axis=(-2, -1)) - picked.sum(axis=(-2, -1))) / N"
+    wrong = "-xp.log(self.probabilities[xp.arange(N), labels]).sum()"
+    assert student.answers("loss_forward", right, wrong)["mistake"] == "a sum, not a mean"
+
+
+def test_a_gradient_that_only_a_local_name_has_was_not_written(student):
+    for old, new, what in (
+        ("dz.sum(axis=-2, out=self.dbias)", "dbias = dz.sum(axis=-2)", "dbias"),
+        ("xp.matmul(self.x.mT, dz, out=self.dweight)", "dweight = self.x.mT @ dz", "dweight"),
+    ):
+        found = student.answers("linear_backward", old, new)
+        assert found == {
+            "exercise": "linear_backward",
+            "status": "wrong",
+            "where": f"Linear.backward: {what}",
+            "kind": f"self.{what} was not written: it is 0 as before",
+        }
 
 
 def test_with_a_mistake_in_forward_another_one_in_backward_does_not_hide_its_name(student):
@@ -223,6 +262,27 @@ def test_what_kind_of_thing_differs(student):
         assert student.answers("linear_forward", old, new)["kind"] == kind
 
 
+def test_of_a_single_number_the_factor_is_said_and_whether_it_is_the_samples(student):
+    for name, old, new, kind in (
+        ("loss_forward", ") / N", ") / 1", "this number: it is 4 times that; there are 4 samples"),
+        (
+            "loss_forward",
+            ") / 1",
+            ") / N**2",
+            "this number: it is 0.25 times that; there are 4 samples",
+        ),
+        ("loss_forward", ") / N**2", ") / N**3", "this number: it is 0.0625 times that"),
+        (
+            "cosine",
+            "epoch / self.epochs)) / 2",
+            "epoch / self.epochs))",
+            "this number: it is 2 times that",
+        ),
+        ("cosine", "(1 + math.cos(", "0 * (1 + math.cos(", "this number"),
+    ):
+        assert student.answers(name, old, new)["kind"] == kind
+
+
 # ---- in a process
 
 
@@ -273,6 +333,30 @@ def test_the_table_and_three_steps_of_hints(student, capsys):
     assert ["What differs: a factor: it is 4 times" in said[k] for k in (1, 2, 3)] == [0, 1, 1]
     assert ["The mistake: the gradient of the SUM. " in said[k] for k in (1, 2, 3)] == [0, 0, 1]
     assert said[1].endswith("1 of 2 are right. Next: loss_backward, in nnlite/losses.py.\n")
+
+
+def test_an_exception_is_said_with_its_line_at_each_hint(student, capsys):
+    student.answers("sgd", "theta -= learning_rate * g", "theta -= learning_rat * g")
+    for hint in (1, 2, 3):
+        run("--only", "sgd", "--folder", student.folder, "--hint", hint)
+        said = capsys.readouterr().out
+        assert re.search(r"wrong +nnlite/optimizers.py, line \d+\n +NameError: name 'learn", said)
+
+
+def test_nothing_for_an_array_differs_in_type(student, capsys):
+    student.answers("linear_backward", "return dz @ self.weight.mT", "dz @ self.weight.mT")
+    run("--only", "linear_backward", "--folder", student.folder)
+    assert "is nothing (None), but should be an array of shape (4, 2)" in (
+        said := capsys.readouterr().out
+    )
+    assert "What differs: the type\n" in said
+
+
+def test_what_goes_wrong_only_later_is_said_in_words(student):
+    found = student.answers(
+        "linear_backward", "dz.sum(axis=-2, out=self.dbias)", "self.dbias += dz.sum(axis=-2)"
+    )
+    assert found["where"] == "Linear.backward, when it is called a second time: dbias[0]"
 
 
 def test_json_says_it_all(student, capsys):

@@ -5,6 +5,7 @@ import os
 import runpy
 import subprocess
 import sys
+import textwrap
 import zipfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from blanks import EXERCISES
 from mistakes import MISTAKES
+from sweep.options import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "experiments" / "exercises"
@@ -32,7 +34,12 @@ def test_new_has_holes_a_check_and_the_answers_out_of_sight(tmp_path, capsys):
     assert run("new", tmp_path / "mine") == 0
     assert "15 exercises to write" in capsys.readouterr().out
     folder = tmp_path / "mine"
-    assert sorted(path.name for path in folder.iterdir()) == ["answers.zip", "check.py", "nnlite"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md",
+        "answers.zip",
+        "check.py",
+        "nnlite",
+    ]
     assert sorted(changed(folder)) == sorted({f"nnlite/{e.module}.py" for e in EXERCISES})
     texts = [path.read_text("utf-8") for path in folder.rglob("*.py")]
     assert sum(text.count("# TO DO (") for text in texts) == sum(len(e.write) for e in EXERCISES)
@@ -49,6 +56,30 @@ def test_only_some_exercises(tmp_path, capsys):
     assert sorted(changed(tmp_path / "mine")) == ["nnlite/layers.py", "nnlite/optimizers.py"]
 
 
+def test_the_readme_of_a_folder_with_holes_says_how_to_start_and_how_to_check(tmp_path, capsys):
+    run("new", tmp_path / "mine", "--only", "adam")
+    text = (tmp_path / "mine" / "README.md").read_text("utf-8")
+    assert "Begin with adam, in nnlite/optimizers.py." in text
+    for words in ("python check.py --watch", "--hint 1", "nnlite.gradcheck", "open answers.zip"):
+        assert words in text
+    assert "README.md" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_the_readme_of_a_hunt_has_a_command_that_the_lab_accepts(level, tmp_path, capsys):
+    run("bug", tmp_path / "hunt", "--level", level)
+    said = capsys.readouterr().out
+    text = (tmp_path / "hunt" / "README.md").read_text("utf-8")
+    assert f"One mistake of level {level} " in text and f"One mistake of level {level} " in said
+    for words in ("python -m nnlite.gradcheck", "\n1. ", "\n2. ", "\n3. ", "reveal DIR"):
+        assert words in text
+    assert "You may read tests/library" in text and "-m pytest" not in text + said
+    (command,) = (line for line in text.splitlines() if "experiments/exp3.py" in line)
+    assert command in said
+    options = parse(command.split("exp3.py ")[1].split())
+    assert options.seed == [42] and len(options.activation) * len(options.optimizer) == 15
+
+
 @pytest.mark.parametrize("level", [1, 2, 3])
 def test_bug_plants_one_mistake_and_reveal_tells(level, tmp_path, capsys):
     folder = tmp_path / "hunt"
@@ -59,7 +90,8 @@ def test_bug_plants_one_mistake_and_reveal_tells(level, tmp_path, capsys):
     told = capsys.readouterr().out
     (mistake,) = (m for m in MISTAKES if told.startswith(f"{m.name}\n{module}, line "))
     assert mistake.level == level and mistake.hint in told
-    assert f"- {mistake.old}\n+ {mistake.new}\n" in told
+    right, here = (textwrap.indent(text, "    ") for text in (mistake.old, mistake.new))
+    assert f"\nright:\n{right}\nhere:\n{here}\n" in told
     here, there = (path.read_text("utf-8") for path in (ROOT / module, folder / module))
     line = int(told.split(", line ")[1].partition(",")[0]) - 1
     assert here.splitlines()[:line] == there.splitlines()[:line]
