@@ -22,16 +22,16 @@ relu activations
     ReLU.forward: return a, and keep on self what backward needs; z itself must not change
     ReLU.backward: return da times f'(z)
 linear_forward layers
-    Linear.forward: keep x as self.x; return z ((N, D_in) is enough here: no stack)
+    Linear.forward: keep x as self.x; return z; (N, D_in) is enough here: no stack
 linear_backward layers
     Linear.backward: from self.x and dz fill self.dweight and self.dbias; \
-return dx, or None if self.input_gradient is off ((N, D_out) is enough here: no stack)
+return dx, or None if self.input_gradient is off; (N, D_out) is enough here: no stack
 loss_forward losses
     SoftmaxCrossEntropy.forward: keep p as self.probabilities and one_hot(y) as self.one_hot; \
-return L (logits may be 1000; (N, C) is enough here: no stack)
+return L (logits may be 1000); (N, C) is enough here: no stack
 loss_backward losses
-    SoftmaxCrossEntropy.backward: return dL/dz from self.probabilities and self.one_hot \
-((N, C) is enough here: no stack)
+    SoftmaxCrossEntropy.backward: return dL/dz from self.probabilities and self.one_hot; \
+(N, C) is enough here: no stack
 mlp_backward network
     MLP.backward: go through self.layers from the last to the first; store dL/d(its output) of \
 each in self._output_gradients[name]; return dL/dx
