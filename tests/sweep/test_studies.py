@@ -49,8 +49,8 @@ def test_listing_names_every_study_with_flags_to_type():
     for name, study in STUDIES.items():
         assert f"{name}: {study.question}" in text
         assert f"\n    {' '.join(study.flags)}" in text
-    assert "\n    about 360 runs, about 18 minutes on two cores\n" in text
-    assert "\n    270 runs, about 16 minutes on two cores\n" in text
+    assert "\n    about 360 runs, about 22 minutes on two cores\n" in text
+    assert "\n    270 runs, about 9 minutes on two cores\n" in text
 
 
 def test_minutes_are_those_of_the_reference():
