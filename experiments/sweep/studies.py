@@ -77,7 +77,7 @@ STUDIES = {
         f"--depth 1 2 3 5 7 10 --init {' '.join(INITIALIZERS)} --epochs 3",
     ),
     "batch-size": study(
-        10,
+        11,
         "What does the batch size change, down to one sample a step?",
         "--activation relu --optimizer sgd --batch-size 1 8 32 128 512 --epochs 5",
     ),
