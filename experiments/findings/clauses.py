@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from findings.comparisons import NOT_DECIDED, ONE_SEED, Difference
+from findings.comparisons import NOT_DECIDED, ONE_SEED, ROUNDING, Difference
 from findings.sweep import Cell
 from words import plus_minus
 
@@ -36,7 +36,13 @@ def amount_of(difference: Difference, measure: str = "test_accuracy") -> str:
 
 def doubt(difference: Difference) -> str:
     """Say in brackets that a difference is not supported; "" if it is, or of one seed."""
-    return " (within the noise)" if difference.verdict == NOT_DECIDED else ""
+    return f" ({noise(difference)})" if difference.verdict == NOT_DECIDED else ""
+
+
+def noise(difference: Difference) -> str:
+    """Say that a difference is not decided, also where only its being one of many leaves it so."""
+    alone = difference.half is not None and abs(difference.mean) > difference.half > ROUNDING
+    return "within the noise of so many comparisons" if alone else "within the noise"
 
 
 def contrast(a: str, b: str, difference: Difference) -> str:
@@ -55,4 +61,4 @@ def contrast(a: str, b: str, difference: Difference) -> str:
         if difference.mean == 0:
             return f"{a} and {b} are level"
         return f"{ahead} {'are' if several else 'is'} {amount} ahead of {behind}"
-    return f"the difference between {ahead} and {behind} is within the noise ({amount})"
+    return f"the difference between {ahead} and {behind} is {noise(difference)} ({amount})"

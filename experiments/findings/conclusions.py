@@ -352,17 +352,19 @@ def epochs_trained(cells: list[Cell]) -> Sentences:
     """Say when training ended."""
     epochs = sorted({cell.config.epochs for cell in cells})
     listed = f"{and_list(map(str, epochs))} epoch{'' if epochs == [1] else 's'}"
-    yield f"Training ended after {listed}; the ranking may change with more epochs."
+    steps = {log["steps_per_epoch"] * len(log["epoch"]) for c in cells for log in c.logs}
+    count = f", which are {max(steps):,} steps" if len(steps) == 1 else ""
+    yield f"Training ended after {listed}{count}; the ranking may change with more epochs."
 
 
 def chance(cells: list[Cell]) -> Sentences:
     """Say what was done about differences that are there by chance alone."""
     if len(cells) > 2 and any(len(cell.logs) - cell.diverged > 1 for cell in cells):
         yield (
-            "Where a sentence or a table compares several pairs, a difference counts as supported "
-            "only if it holds for all of them together (Holm's method); the intervals are those of "
-            "single pairs, of which one in twenty misses the truth. The best of many cells was "
-            "probably lucky as well."
+            "Where a sentence or a picture compares several pairs, a difference counts as "
+            "supported only if it holds for all of them together (Holm's method): the more pairs, "
+            "the clearer it must be. The intervals are those of single pairs, of which one in "
+            "twenty misses the truth. The best of many cells was probably lucky as well."
         )
 
 

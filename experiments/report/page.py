@@ -17,14 +17,7 @@ from markupsafe import Markup
 
 from figures import grid, inside, run, study
 from figures.style import Makers, divergence, made, save, uncollected
-from findings.comparisons import (
-    A_BETTER,
-    B_BETTER,
-    NOT_DECIDED,
-    ONE_SEED,
-    best_first,
-    compare_all,
-)
+from findings.comparisons import best_first, compare
 from findings.conclusions import Conclusions
 from findings.sweep import NAMES, Cell, Sweep
 from findings.table import COLUMNS
@@ -40,7 +33,6 @@ HERE = Path(__file__).parent
 MANY_PAIRS = 120  # with more than that, cells are compared with the best one only
 MOST_ROWS = 1000  # of a table
 MOST_VALUES = 60  # that a line lists
-NOISE = "within the noise"
 
 
 class Drawn(NamedTuple):
@@ -310,8 +302,9 @@ def difference_rows(sweep: Sweep) -> dict:
     """Return the rows of the table of differences, and what its caption says of them.
 
     `pairs` is how many pairs of cells there are. If these are too many, there are only rows with
-    the best cell, and `compared_with` is its name; otherwise that is None. What all rows say is
-    said once: `paired` is how many seeds they have, `undecided` why none is decided; or None.
+    the best cell, and `compared_with` is its name; otherwise that is None. `paired` is how many
+    seeds each pair has, if that is the same for all. There are no verdicts here: those of the
+    findings are of other families, and would seem to contradict them.
     """
     cells, best = sweep.cells, None
     count = math.comb(len(cells), 2)
@@ -321,25 +314,22 @@ def difference_rows(sweep: Sweep) -> dict:
         at = {cell: k for k, cell in enumerate(cells)}
         pairs = (sorted([best, other], key=at.get) for other in others[:MOST_ROWS])
     rows = []
-    for a, b, found in compare_all(pairs):
+    for a, b in pairs:
+        found = compare(a, b)
         if found.mean is None:  # no seed in common that both finished
             continue
-        winner = {A_BETTER: a.label, B_BETTER: b.label, NOT_DECIDED: NOISE}
         row = {
             "a": a.label,
             "b": b.label,
             "difference": number(found.mean, found.half, "+.2f"),
             "seeds": number(found.n),
-            "better": winner.get(found.verdict, found.verdict),
         }
         rows.append(row)
-    verdict = same(row["better"] for row in rows) if rows else None
     return {
         "differences": rows,
         "pairs": f"{count:,}",
         "compared_with": best and best.label,
         "paired": same(row["seeds"].text for row in rows) if rows else None,
-        "undecided": verdict if verdict in (NOISE, ONE_SEED) else None,
     }
 
 

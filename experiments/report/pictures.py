@@ -85,9 +85,9 @@ CAPTIONS = {
     "gradients": {
         "gradient_flow": (
             "How large the gradient of the loss is in one more training batch after each epoch: "
-            "its absolute value, mean over all weights of a layer. A curve per layer. Where the "
-            "first layers lie far below the last, plain sgd hardly moves them; adam and rmsprop "
-            "scale their steps, and do."
+            "its absolute value, mean over all weights of a layer. (So it is not |dL/dz|, and also "
+            "grows with the inputs of the layer.) A curve per layer. Where the first layers lie "
+            "far below the last, plain sgd moves them less; adam and rmsprop scale their steps."
         ),
         "signal": (
             "The gradient as it passes through the layers, from the last to the first. A straight "

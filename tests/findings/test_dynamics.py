@@ -54,7 +54,11 @@ def test_gradients_before_training_beside_theory():
         in text
     )
     assert "relu 0.167 ± 0.000 (theory: 0.167)" in text
-    assert "With sigmoid gradients vanish" in text and "sigmoid's is 1/4 at most" in text
+    assert "With sigmoid gradients vanish" in text
+    assert text.endswith(
+        "slope, at most 1/4 for sigmoid, 1 for relu, but 0 in half of its units. This is one "
+        "depth; others: --study depth."
+    )
     assert text.count("sigmoid 0.02") == 1  # once, not once for each optimizer
 
 
@@ -88,16 +92,16 @@ def test_which_optimizer_hides_a_vanishing_gradient():
     """sgd moves fc1 by 0.04 of what it moves fc3, adam by 3.7: more than ten times that."""
     sweep = steps(grid(), {"sgd": (8e-5, 2e-3), "adam": (4.4e-3, 1.2e-3)})
     (finding,) = dynamics.hidden_gradients(sweep)
-    assert finding.topic == "Who hides vanishing gradients"
-    assert "with sigmoid" in finding.text and "sgd 0.008 % (fc3: 0.2 %)" in finding.text
-    assert "adam 0.44 % (fc3: 0.12 %). adam hides the vanishing gradient" in finding.text
+    assert finding.topic == "What optimizers make of it"
+    assert "with sigmoid" in finding.text and "sgd fc1 by 0.008 % and fc3 by 0.2 %;" in finding.text
+    assert "adam fc1 by 0.44 % and fc3 by 0.12 %. adam hides the vanishing gradient" in finding.text
 
 
 def test_no_optimizer_hides_what_shows():
     """Numbers are given, but nothing is claimed, if adam's steps are as uneven as sgd's."""
     sweep = steps(grid(), {"sgd": (8e-5, 2e-3), "adam": (9e-5, 2e-3)})
     (finding,) = dynamics.hidden_gradients(sweep)
-    assert "hides" not in finding.topic + finding.text and "adam 0.009 %" in finding.text
+    assert "hides" not in finding.topic + finding.text and "adam fc1 by 0.009 %" in finding.text
     only = Sweep.of(grid(optimizers=["adam"]))
     assert not [*dynamics.hidden_gradients(only)]
 
@@ -128,11 +132,10 @@ def test_overfitting_by_optimizer():
         rises = log["config"]["optimizer"] == "adam"
         log["val_loss"] = [0.9, 0.4, 0.5, 0.5, 0.5] if rises else [0.9, 0.8, 0.7, 0.6, 0.5]
     text = text_of(dynamics.overfitting(Sweep.of(logs)))
-    assert "by the end: sgd epoch 5, 0 %; adam epoch 2, 25 %. Where it rises" in text
+    assert "is lowest with sgd after epoch 5, and 0 % higher at the end; with adam after" in text
+    assert "after epoch 2, and 25 % higher at the end. Where it rises" in text
     alone = Sweep.of([log for log in logs if log["config"]["optimizer"] == "sgd"])
-    assert "relu epoch 5, 0 %; " not in text and "Where it rises" not in (
-        text_of(dynamics.overfitting(alone))
-    )
+    assert "Where it rises" not in (text_of(dynamics.overfitting(alone)))
     assert not [*dynamics.overfitting(Sweep.of(grid(epochs=1)))]
 
 

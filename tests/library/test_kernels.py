@@ -167,7 +167,7 @@ def moved(imported):
 
     Returns by how much it has moved theta, and whether that took a compilation.
     """
-    from numba.core.event import install_recorder
+    install_recorder = pytest.importorskip("numba.core.event").install_recorder
 
     def moved(text=FORMULA, dtype="float32"):
         theta, g = np.full(3, 10, dtype), np.ones(3, dtype)
@@ -212,7 +212,7 @@ def test_damaged_machine_code_is_compiled_anew(disk, moved, ending):
 
 
 def test_where_nothing_can_be_written_each_process_compiles(moved, monkeypatch):
-    from numba.core import caching
+    caching = pytest.importorskip("numba.core.caching")
 
     monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
     assert [moved(), moved()] == [(2, True), (2, True)]

@@ -217,8 +217,11 @@ def test_nothing_is_wider_than_a_phone(browser, paths, name, width):
     assert browser.run("return document.documentElement.scrollWidth") == width
     assert browser.run("return document.body.scrollWidth") <= width
     box = "document.querySelector('#cells-box')"  # which scrolls in itself, with the keyboard too
-    wide, tab = browser.run(f"return [{box}.scrollWidth - {box}.clientWidth, {box}.tabIndex]")
-    assert (wide > 0) == (tab == 0) and (wide > 0 or width > 360)
+    wide, tall, tab = browser.run(
+        f"return [{box}.scrollWidth - {box}.clientWidth, {box}.scrollHeight - {box}.clientHeight, "
+        f"{box}.tabIndex]"
+    )
+    assert (wide > 0 or tall > 0) == (tab == 0) and (wide > 0 or width > 360)
 
 
 def test_on_a_phone_what_goes_on_beyond_an_edge_fades_there(reader):

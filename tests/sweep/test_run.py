@@ -54,8 +54,7 @@ def test_finished_runs_are_skipped_and_it_says_so(lab, expected, epochs_run, cap
     assert "3 of 4 are finished already (--restart runs them again)" in capsys.readouterr().out
     epochs_run.clear()
     assert lab() == 0 and epochs_run == []
-    table = capsys.readouterr().out.split("test acc")[1]
-    assert all(run_id in table for run_id in expected)
+    assert "4 logs, " in capsys.readouterr().out
 
 
 def test_an_interrupted_sweep_has_whole_grids(lab, epochs_run, monkeypatch):
@@ -462,7 +461,7 @@ def test_a_run_that_diverges_ends_itself_and_not_the_sweep(lab, tiny, capsys):
     axes = ["--activation", "relu", "--seed", 42, "--optimizer", "sgd", "sgd_momentum"]
     settings = ["--hidden", 256, 128, "--epochs", 2, "--batch-size", 16]
     assert lab(*axes, *settings, "--lr", 0.01, 10, 100) == 0
-    logs, table = logs_in(lab.out), capsys.readouterr().out.split("test acc")[1]
+    logs, table = logs_in(lab.out), capsys.readouterr().out.split("best val")[1]
     assert len(logs) == 6
     for config in runs[:2]:
         assert logs[config.run_id]["diverged"] is None and logs[config.run_id]["test_accuracy"] > 0
@@ -472,7 +471,8 @@ def test_a_run_that_diverges_ends_itself_and_not_the_sweep(lab, tiny, capsys):
         run_id = config.run_id
         assert logs[run_id] == undisturbed([config], tiny)[run_id]
         epoch, step = logs[run_id]["diverged"].values()
-        assert re.search(rf"^{run_id} +diverged in epoch {epoch}, step {step}$", table, re.M)
+        cell = rf"^{config.optimizer}, lr {config.learning_rate:g} +1 \(1 diverged\)"
+        assert re.search(cell, table, re.M)
         assert summary[run_id]["diverged"] == f"epoch {epoch} step {step}"
     for path in lab.out.rglob("*.json"):
         assert "NaN" not in path.read_text() and "Infinity" not in path.read_text()
