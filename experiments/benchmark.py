@@ -327,8 +327,9 @@ LAB = {  # part: what is timed for it, an attribute of an object
     "training": [(loop.Training, "train")],
     "validation and test": [(loop, "evaluate"), (loop.Training, "finish")],
     "diagnostics": [(loop.Training, "run_epoch")],  # but training and validation
-    "saving": [(workers, "run_stack"), (workers, "report")],  # but training and what belongs to it
+    "saving": [(workers, "run_stack"), (workers, "report")],  # without the parts that these call
     "start-up": [(loop.Training, "__init__")],
+    "drawing": [],  # workers draw figures of single runs; the others come at the end
 }
 CLOCK = Clock()  # of this process
 
@@ -339,7 +340,8 @@ def timed_stack(folder: Path, *args):
         for part, places in LAB.items():
             for owner, name in places:
                 setattr(owner, name, CLOCK.time(part, getattr(owner, name)))
-    result = workers.run_stack(*args)
+    *args, draw = args
+    result = workers.run_stack(*args, CLOCK.time("drawing", draw))
     (folder / f"{os.getpid()}.json").write_text(json.dumps(CLOCK.seconds))
     return result
 
@@ -374,7 +376,7 @@ def lab(args: argparse.Namespace) -> dict[str, float]:
     parts = {part: sum(report.get(part, 0) for report in reports) / args.threads for part in LAB}
     parts["waiting"] = marks[1] - marks[0] - sum(parts.values())
     parts["start-up"] += marks[0] - started
-    parts["drawing"] = time.perf_counter() - marks[1]
+    parts["drawing"] += time.perf_counter() - marks[1]
     return parts
 
 

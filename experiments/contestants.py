@@ -228,6 +228,7 @@ def notebook(task: Task, activation="relu", optimizer="adam") -> Callable:
 def jax(task: Task, activation="relu", optimizer="adam") -> Callable:
     """JAX at its best: a whole epoch compiled into one loop, its state updated in place."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    os.environ.setdefault("NPROC", str(task.threads))  # the size of XLA's thread pool
     if task.threads == 1:  # matters where a process cannot be held to its cores
         os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
     import jax

@@ -164,18 +164,27 @@ def gradient_flow(sweep: Sweep) -> Figure:
 
 
 def activations(sweep: Sweep) -> Figure:
-    """Return a figure of nnlite's activation functions and derivatives, by nnlite's own code."""
-    title, lines = "Activation functions and their derivatives", -(-len(ACTIVATIONS) // 3)
-    size = (10, 2.2 * lines + 1.7)
-    figure, axes = style.new_figure(title, sweep.dataset, lines, 3, size, sharex=True, sharey=True)
+    """Return a figure of the activation functions in the sweep, and their derivatives.
+
+    nnlite's own code computes both.
+    """
+    title, names = "Activation functions and their derivatives", sweep.rows
+    across = min(len(names), 3)
+    lines = -(-len(names) // across)
+    size = (2.8 * across + 1.9, 2.2 * lines + 1.7)
+    shared = {"sharex": True, "sharey": True}
+    figure, axes = style.new_figure(title, sweep.dataset, lines, across, size, **shared)
     z = np.linspace(-3, 3, 301)
-    for ax, (name, activation) in zip(axes.flat, ACTIVATIONS.items(), strict=False):
-        layer, color = activation(), color_of(name)
+    for ax in axes.flat[len(names) :]:
+        ax.set_axis_off()
+    for n, (ax, name) in enumerate(zip(axes.flat, names)):
+        layer, color = ACTIVATIONS[name](), color_of(name)
         ax.plot(z, layer.forward(z), "-", color=color)
         ax.plot(z, layer.backward(np.ones_like(z)), "--", color=color)
         ax.set_title(name, loc="left", weight="bold", color=color)
-        ax.set(xlabel="z", ylabel="a, da/dz")
-        ax.label_outer()
+        lowest = n + across >= len(names)  # there is no panel below
+        ax.set(xlabel="z" if lowest else "", ylabel="" if n % across else "a, da/dz")
+        ax.tick_params(labelbottom=lowest)
     function = Line2D([], [], color="black", label="a = f(z)")
     derivative = Line2D([], [], color="black", linestyle="--", label="da/dz = f '(z)")
     style.legend_right(figure, [function, derivative], 0.75)

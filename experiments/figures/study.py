@@ -1,4 +1,4 @@
-"""Figures that only a study has, and the differences of any sweep.
+"""Figures that only a study has, and two of any sweep: gradients before training, differences.
 
 Numbers come from findings/comparisons.py, so that figures and sentences agree.
 """
@@ -20,12 +20,12 @@ from findings.comparisons import (
     best_first,
     compare_all,
     finished,
-    initial_norms,
+    gradient_norms,
     ranked,
     seeds_diverged,
     steps_to,
     target_accuracy,
-    theoretical_factor,
+    theoretical_ratio,
 )
 from findings.sweep import (
     MARKERS,
@@ -39,7 +39,7 @@ from findings.sweep import (
     varying,
 )
 from nnlite.training.config import Config
-from words import plus_minus
+from words import plural, plus_minus
 
 MOST_ROWS = 20
 MOST_TUNED = 40  # pairs of dots side by side
@@ -66,8 +66,9 @@ def makers(sweep: Sweep) -> style.Makers:
         if target := target_accuracy(tuned):
             found["steps_to_target"] = partial(tuned_and_usual, sweep, target)
     if not sweep.only_tuned:
-        if sweep.study == "depth":
+        if not sweep.tunings and len(sweep.logs) > 1:  # a single run has "signal"
             found["gradients_by_layer"] = partial(gradients_by_layer, sweep)
+        if sweep.study == "depth":
             found["accuracy_by_depth"] = partial(accuracy_by_depth, sweep)
         if sweep.study == "batch-size":
             found["batch_sizes"] = partial(batch_sizes, sweep)
@@ -345,26 +346,31 @@ def tuned_and_usual(sweep: Sweep, target: int | None = None) -> Figure:
 
 
 def gradients_by_layer(sweep: Sweep) -> Figure | None:
-    """A panel per initialization: |dL/dz| of each hidden layer of the deepest networks, at first.
+    """A panel per initialization: |dL/dz| of each layer of the deepest networks, before training.
 
-    Beside each curve, the straight line that theory predicts, from the last hidden layer on.
+    Beside each curve, the line that theory predicts from the last layer on. None of this depends on
+    the optimizer, so one cell stands for all that start alike.
     """
-    measured = {
-        cell: [norms for log in cell.logs if (norms := initial_norms(log))]
-        for cell in sweep.cells
-        if cell.depth > 1
-    }
-    deepest = max((cell.depth for cell, rows in measured.items() if rows), default=0)
-    norms = {c: table(rows).T for c, rows in measured.items() if rows and c.depth == deepest}
+    measured = {}
+    for cell in sweep.cells:
+        start = cell.config.activation, cell.config.init, cell.config.hidden
+        rows = [norms for log in cell.logs if (norms := gradient_norms(log, "initial"))]
+        if cell.depth and rows:
+            measured.setdefault(start, (cell, rows))
+    deepest = max((cell.depth for cell, _ in measured.values()), default=0)
+    norms = {cell: table(rows).T for cell, rows in measured.values() if cell.depth == deepest}
     if not norms:
         return None
-    layers = np.arange(1, deepest + 1)
+    layers = np.arange(1, deepest + 2)
     theory = {}
     for cell, rows in norms.items():
-        if factor := theoretical_factor(cell.config.activation, cell.config.init):
-            theory[cell] = 10 ** np.log10(rows[-1]).mean() * factor ** (deepest - layers)
+        widths = (*cell.config.hidden, len(sweep.dataset["classes"]))
+        start = cell.config.activation, cell.config.init
+        ratios = [theoretical_ratio(*start, widths[k:]) for k in range(len(widths))]
+        if None not in ratios:
+            theory[cell] = 10 ** np.log10(rows[-1]).mean() * np.array(ratios)
     figure, axes = panels_by_init(
-        f"Gradients before the first step, {deepest} hidden layers", sweep, norms
+        f"Gradients before the first step, {plural(deepest, 'hidden layer')}", sweep, norms
     )
     values = [*norms.values(), *theory.values()]
     style.value_axis(figure.axes[0], "|dL/dz| (nats), log scale", values, "log")
@@ -374,9 +380,10 @@ def gradients_by_layer(sweep: Sweep) -> Figure | None:
         draw_means(ax, layers, rows, color=cell.color, linestyle="-", **DOT)  # before any optimizer
         if cell in theory:
             ax.plot(layers, theory[cell], **dotted)
-        ax.set_xlim(0.5, deepest + 0.5)
-        ax.set_xticks(layers[:: 1 + deepest // 6])
-        ax.set_xlabel("hidden layer, from the input")
+        ax.set_xlim(0.5, deepest + 1.5)
+        shown = layers[:: 1 + deepest // 6]
+        ax.set_xticks(shown, [f"fc{k}" for k in shown])
+        ax.set_xlabel("layer: fc1 is the first")
     legend = legend_of(norms, linestyle="-")
     if theory:
         legend.append(key("theory (sigmoid,\ntanh: bound)", **dotted))

@@ -27,7 +27,7 @@ COLUMNS = {
     "final_loss": Column("final training loss (nats)", "training loss", ".4f"),
     "best_val_accuracy": Column("best validation accuracy (%)", "best val (%)", ".2f"),
     "test_accuracy": Column("test accuracy (%)", "test (%)", ".2f"),
-    "epoch_to_90pct_best": Column("epochs to 90 % of its best", "90 % of best", ".1f"),
+    "epoch_to_90pct_best": Column("epochs to 90 % of its best accuracy", "90 % of best", ".1f"),
     "mean_gradient_early_layers": Column("mean |gradient| in fc1, fc2", "|gradient|", ".1e"),
     "avg_epoch_time": Column("seconds per epoch", "s/epoch", ".2f"),
 }

@@ -94,7 +94,7 @@ def context(sweep: Sweep, conclusions: Conclusions, parts: Collection[Drawn]) ->
         palette.used |= part.colors
         drawn |= part.pictures
     data = script_data(sweep, palette)
-    figures, terms = in_sections(drawn)
+    figures, terms = in_sections(drawn, sweep.study)
     positions = {cell["name"]: k for k, cell in enumerate(data["cells"])}
     ranked = best_first(sweep.cells)
     ranking = [positions[cell.label] for cell in ranked[: len(positions)]]

@@ -7,15 +7,10 @@ from matplotlib.figure import Figure
 
 from report.svg import Palette, inline_svg
 
-# The one figure that answers the question stands beside the conclusions: the first of these.
-LEAD = (
-    "tuned",
-    "gradients_by_layer",
-    "batch_sizes",
-    "schedule_gains",
-    "accuracy_curves",
-    "loss_accuracy",
-)
+# The one figure that answers the question stands beside the conclusions: that of the study, or else
+# the first of these.
+LEAD_OF_STUDY = {"depth": "gradients_by_layer"}
+LEAD = ("tuned", "batch_sizes", "schedule_gains", "accuracy_curves", "loss_accuracy")
 # Words that need explaining, each below the first figure in which it appears.
 TERMS = {
     "t-interval": (
@@ -49,10 +44,6 @@ CAPTIONS = {
             "Lower is sooner. Validation comes once an epoch, so the steps are those of whole "
             "epochs."
         ),
-        "gradients_by_layer": (
-            "Before the first step. A gradient that shrinks by the same factor in each layer is a "
-            "straight line here; beside it, the slope that theory predicts."
-        ),
         "accuracy_by_depth": "Where a curve falls, the added layers cost more than they give.",
         "batch_sizes": (
             "Small batches take many noisy steps in an epoch, large ones few exact steps: compare "
@@ -63,8 +54,8 @@ CAPTIONS = {
             "yet a higher accuracy on images that the network has never seen."
         ),
         "differences": (
-            "Each row is a cell minus the best one, seed by seed. An interval that contains 0 "
-            "leaves open which of the two is better: more seeds would make it narrower."
+            "Each row is a cell minus the best one, seed by seed. A hollow dot leaves open which of "
+            "the two is better: more seeds would make its interval narrower."
         ),
     },
     "learning": {
@@ -83,6 +74,11 @@ CAPTIONS = {
         "learning_rate": "The rate that the schedule set in each epoch.",
     },
     "gradients": {
+        "gradients_by_layer": (
+            "What backpropagation hands to each layer, before anything is learned. A gradient that "
+            "shrinks by the same factor in each layer is a straight line here; the dotted line "
+            "beside it is what theory predicts from the last layer on."
+        ),
         "gradient_flow": (
             "How large the gradient of the loss is in one more training batch after each epoch: "
             "its absolute value, mean over all weights of a layer. (So it is not |dL/dz|, and also "
@@ -113,9 +109,9 @@ CAPTIONS = {
     },
     "inside": {
         "update_ratio": (
-            "How far the last step of each epoch moved a layer's weight, as a power of ten. About "
-            "−3, a thousandth of the weight, is the usual rule of thumb: far above, steps are too "
-            "large to follow the gradient; far below, training is slow."
+            "How far the last step of each epoch moved a layer's weight, as a power of ten: −3 is "
+            "0.1 % of the weight, the usual rule of thumb, and −5 is 0.001 %. Far above the rule, "
+            "steps are too large to follow the gradient; far below, training is slow."
         ),
         "histogram_activations": (
             "What each layer outputs. A layer whose histogram is narrow can hardly tell its inputs "
@@ -149,17 +145,20 @@ class Picture(NamedTuple):
     svg: Markup
 
 
-def in_sections(pictures: dict[str, Picture]) -> tuple[dict[str, list[Picture]], list[str]]:
+def in_sections(
+    pictures: dict[str, Picture], study: str | None = None
+) -> tuple[dict[str, list[Picture]], list[str]]:
     """Return the pictures of each section, in the order of CAPTIONS, and what other TERMS mean.
 
     These are in no figure, but the charts of page.js have them. A term is explained below the first
-    picture that has it. Section "lead" has the one of LEAD, if there is any, which is in no other
-    section. A picture that CAPTIONS does not know comes last in the section UNKNOWN.
+    picture that has it. Section "lead" has the one that answers the question of the study, if there
+    is any, which is in no other section. A picture that CAPTIONS does not know comes last in the section UNKNOWN.
     """
     sections = {"lead": [], **{section: list(captions) for section, captions in CAPTIONS.items()}}
     known = {name for names in sections.values() for name in names}
     sections[UNKNOWN] += sorted(pictures.keys() - known - NOT_HERE)
-    for name in [name for name in LEAD if name in pictures][:1]:
+    leads = (LEAD_OF_STUDY.get(study), *LEAD)
+    for name in [name for name in leads if name in pictures][:1]:
         next(names for names in sections.values() if name in names).remove(name)
         sections["lead"].append(name)
     meanings = dict(TERMS)

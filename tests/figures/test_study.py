@@ -52,7 +52,10 @@ def sweep(study, seeds=SEEDS, **changes):
     }[study]
     random = np.random.default_rng(0)
     logs = [
-        fake(seed=seed, test=80 + k + random.normal(0, 0.3), **{**variable, **changes})
+        fake(
+            seed=seed, test=80 + k + random.normal(0, 0.3),
+            **{"norms": [0.1, 0.2], **variable, **changes},
+        )  # fmt: skip
         for k, variable in enumerate(variables)
         for seed in seeds
     ]
@@ -60,13 +63,13 @@ def sweep(study, seeds=SEEDS, **changes):
 
 
 OWN = {
-    "activations": [],
-    "optimizers": [],
-    None: [],
-    "schedulers": ["schedule_gains"],
+    "activations": ["gradients_by_layer"],
+    "optimizers": ["gradients_by_layer"],
+    None: ["gradients_by_layer"],
+    "schedulers": ["gradients_by_layer", "schedule_gains"],
     "learning-rate": ["sensitivity", "tuned", "steps_to_target"],
     "depth": ["gradients_by_layer", "accuracy_by_depth"],
-    "batch-size": ["batch_sizes"],
+    "batch-size": ["gradients_by_layer", "batch_sizes"],
 }
 
 
@@ -256,11 +259,35 @@ def test_gradients_fall_on_straight_lines_beside_those_of_theory():
     ax = panels["uniform initialization"]
     assert ax.get_yscale() == "log"
     sigmoid, theory, relu, _ = curves(ax)
-    assert sigmoid.get_ydata() == pytest.approx([0.01 * 0.14**k for k in (5, 4, 3, 2, 1)])
-    assert relu.get_ydata() == pytest.approx([0.01 * 0.4**k for k in (5, 4, 3, 2, 1)])
+    # 1 is that of fc6, the output layer, in these logs.
+    assert sigmoid.get_ydata() == pytest.approx([*(0.01 * 0.14**k for k in (5, 4, 3, 2, 1)), 1])
+    assert relu.get_ydata() == pytest.approx([*(0.01 * 0.4**k for k in (5, 4, 3, 2, 1)), 1])
     bound = 0.25 * 3**-0.5
-    assert theory.get_ydata() == pytest.approx([0.0014 * bound**k for k in (4, 3, 2, 1, 0)])
+    assert theory.get_ydata() == pytest.approx([bound**k for k in (5, 4, 3, 2, 1, 0)])
     assert any("5 hidden layers" in text for text in texts(figure))
+
+
+def test_gradients_of_any_sweep_are_drawn_once_for_all_that_start_alike():
+    logs = [
+        fake(a, o, seed=s, norms=[n, 0.25])
+        for a, n in (("relu", 0.125), ("tanh", 0.0625))
+        for o in ("sgd", "adam")
+        for s in SEEDS
+    ]
+    figure = study_figures(None, logs)["gradients_by_layer"]
+    (ax,) = figure.axes
+    tanh, bound, relu, theory = curves(ax)  # in the order of the command line
+    assert list(relu.get_xdata()) == [1, 2, 3]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["fc1", "fc2", "fc3"]
+    assert relu.get_ydata() == pytest.approx([0.125, 0.25, 1])
+    assert tanh.get_ydata() == pytest.approx([0.0625, 0.25, 1])
+    # Weights uniform in +-1/sqrt(D_in): D_in Var = 1/3. relu's f' is 1 in half of its units.
+    assert theory.get_ydata() == pytest.approx([1 / 6, 6**-0.5, 1])
+    assert bound.get_ydata() == pytest.approx([1 / 3, 3**-0.5, 1])
+
+
+def test_a_single_run_has_its_gradients_in_a_figure_of_its_own():
+    assert "gradients_by_layer" not in study_figures(None, [fake(norms=[0.1, 0.2])])
 
 
 def test_no_line_of_theory_where_there_is_none():
