@@ -136,6 +136,8 @@ def draw(sweep, conclusions, options: Namespace, drawn: frozenset[str]) -> None:
     """
     logs = [log for log in to_draw(sweep, options) if log["experiment_id"] not in drawn]
     jobs = options.jobs or joblib.cpu_count()
+    if len(sweep.logs) > MANY_RUNS:
+        jobs = 1  # to send so many logs to other processes takes longer than to draw
     pool = processes(jobs, return_as="generator")  # those that trained, if they are still there
     parts = min(jobs, 8)  # the page has about as many figures
     tasks = [delayed(draw_part)(sweep, options.out, part, parts) for part in range(parts)]

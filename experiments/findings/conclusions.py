@@ -242,7 +242,7 @@ def count_of_wins(groups: dict[str, list[Cell]]) -> str:
     """Say how often each value is the best, where there are too many groups to list."""
     rows = compare_all(order[:2] for order in groups.values())
     winners = Counter(a.label if d.mean else "a tie" for a, _, d in rows)
-    counts = and_list(f"{value} {n} times" for value, n in winners.most_common())
+    counts = the_first_few([f"{value} {n} times" for value, n in winners.most_common()])
     text = f"best by test accuracy in {len(rows)} comparisons, all else equal: {counts}"
     if all(difference.verdict == ONE_SEED for *_, difference in rows):
         return f"{text}."

@@ -67,7 +67,7 @@ def speed(cells: list[Cell], unit: str = "epochs", where: str = "") -> Findings:
         reached[cell.label] = mean, text
     order = sorted(reached.items(), key=lambda item: item[1])
     texts = [
-        f"{text} ({and_list(name for name, _ in tied)})"
+        f"{text} ({the_first_few([name for name, _ in tied])})"
         for (_, text), tied in groupby(order, lambda item: item[1])
     ]
     if len(texts) > FEW:
@@ -122,20 +122,26 @@ def gradients_at_start(sweep: Sweep) -> Findings:
 
 def gradients_at_end(sweep: Sweep) -> Findings:
     """Say what |dL/dz| in the first layer is after the last epoch, as a share of the last layer."""
-    means = {}
+    means, grown = {}, []
     for cell in finished(cell for cell in sweep.cells if cell.depth):
+        before, _ = interval(first_to_last(log, "initial") for log in cell.logs)
         mean, half = interval(first_to_last(log, "last epoch") for log in cell.logs)
         if mean is not None:
             means[f"{cell.label} {spread(mean, half)}"] = mean
+            grown.append(before is not None and mean > before)
     if means:
         order = sorted(means, key=means.get)
         if len(order) > FEW:
             order = [order[0], "...", order[-1]]
-        yield Finding(
-            "Gradients after training",
-            f"the same quotient in the last epoch: {', '.join(order)}. Above 1, the first layer "
-            "gets more than the last.",
-        )
+        text = f"the same quotient in the last epoch: {', '.join(order)}."
+        if max(means.values()) > 1:
+            text += " Above 1, the first layer gets more than the last."
+        if all(grown):
+            text += (
+                " It has grown, as training makes weights larger and lines them up with the "
+                "gradients (lab sheet, section 5.6)."
+            )
+        yield Finding("Gradients after training", text)
 
 
 def hidden_gradients(sweep: Sweep) -> Findings:
@@ -151,6 +157,7 @@ def hidden_gradients(sweep: Sweep) -> Findings:
         return  # nothing vanishes, so nothing is hidden
     peers = groups[min(known)[1]]
     first, last = "fc1", f"fc{1 + peers[0].depth}"
+    keys = [key for key in ("optimizer", "learning_rate") if key in sweep.varies]
     moved = {}
     for cell in peers:
         pairs = [
@@ -158,21 +165,24 @@ def hidden_gradients(sweep: Sweep) -> Findings:
         ]
         pairs = [pair for pair in pairs if None not in pair]
         if pairs:
-            moved[cell.column.split(" ")[0]] = np.mean(pairs, axis=0)
+            moved[cell] = np.mean(pairs, axis=0)
+    names = {cell: label(cell.config, keys) for cell in moved}
     clauses = [
-        f"{name} fc1 by {100 * a:.2g} % and {last} by {100 * b:.2g} %"
-        for name, (a, b) in moved.items()
+        f"{names[cell]} fc1 by {100 * a:.2g} % and {last} by {100 * b:.2g} %"
+        for cell, (a, b) in moved.items()
     ]
-    plain = [a / b for name, (a, b) in moved.items() if name not in NORMALIZING and b]
+    ratios = {cell: a / b for cell, (a, b) in moved.items() if b}
+    plain = [ratio for cell, ratio in ratios.items() if cell.config.optimizer not in NORMALIZING]
     hiding = [
-        name
-        for name, (a, b) in moved.items()
-        if name in NORMALIZING and plain and a / b > 10 * max(plain)
+        names[cell]
+        for cell, ratio in ratios.items()
+        if cell.config.optimizer in NORMALIZING and plain and ratio > 10 * max(plain)
     ]
     if not clauses or len(clauses) > FEW:
         return
+    where = label(peers[0].config, [key for key in sweep.varies if key not in keys])
     text = (
-        f"with {peers[0].config.activation}, a step at the end of the first epoch changes weights "
+        f"with {where or peers[0].config.activation}, a step at the end of the first epoch changes weights "
         f"by these parts of their size: {'; '.join(clauses)}."
     )
     if hiding:
@@ -191,8 +201,8 @@ def stuck_units(cells: list[Cell]) -> Findings:
     """Say where units are dead or outputs saturated after the last epoch, if any are."""
     kinds = {
         "dead": "dead units (their output is 0 for every probe image, so none teaches them)",
-        "saturated": "saturated outputs (within 5 % of an end of the range, where hardly any "
-        "gradient passes)",
+        "saturated": "saturated outputs (of one unit for one image, within 5 % of an end of the "
+        "range, where hardly any gradient passes; from other images the unit may still learn)",
     }
     clauses = []
     for measure, meaning in kinds.items():

@@ -1,11 +1,14 @@
 """experiments/findings/dynamics.py: how networks learned, told from numbers worked out by hand."""
 
+from pathlib import Path
+
 import pytest
 
 from builders import cell, fake
 from findings import dynamics
 from findings.sweep import Sweep
 
+ROOT = Path(__file__).resolve().parents[2]
 SEEDS = (42, 43, 44)
 NORMS = {"sigmoid": (0.0006, 0.0045, 0.03), "relu": (0.005, 0.0125, 0.03), "gelu": (1, 1, 1)}
 
@@ -69,15 +72,27 @@ def test_without_vanishing_gradients_nothing_vanishes():
     assert not [*dynamics.gradients_at_start(Sweep.of([fake()]))]  # a log without them
 
 
-def test_gradients_after_training():
+def ended(shares):
+    """Logs whose |dL/dz| of fc1 is such a share of fc3's in the last epoch, by optimizer."""
     logs = grid()
     for log in logs:
-        share = {"sgd": 0.2, "adam": 0.8}[log["config"]["optimizer"]]
-        last = {"fc1": 0.01 * share, "fc2": 0.5, "fc3": 0.01}
+        last = {"fc1": 0.01 * shares[log["config"]["optimizer"]], "fc2": 0.5, "fc3": 0.01}
         log["probe"] = {name: {"gradient_norm": [9.0, norm]} for name, norm in last.items()}
-    text = text_of(dynamics.gradients_at_end(Sweep.of(logs)))
+    return text_of(dynamics.gradients_at_end(Sweep.of(logs)))
+
+
+def test_gradients_after_training():
+    text = ended({"sgd": 0.2, "adam": 0.8})
     assert "relu + sgd 0.200 ± 0.000" in text and "sigmoid + adam 0.800 ± 0.000" in text
     assert text.index("relu + sgd") < text.index("relu + adam")
+    assert "Above 1" not in text
+
+
+def test_gradients_are_said_to_have_grown_only_if_all_have():
+    text = ended({"sgd": 1.5, "adam": 1.6})
+    assert "Above 1" in text and "It has grown" in text and "lab sheet, section 5.6" in text
+    assert "\n### 5.6 What training does to the gradients" in (ROOT / "labsheet.md").read_text("utf-8")
+    assert "It has grown" not in ended({"sgd": 0.001, "adam": 1.6})
 
 
 def steps(logs, ratios):
@@ -106,6 +121,20 @@ def test_no_optimizer_hides_what_shows():
     assert not [*dynamics.hidden_gradients(only)]
 
 
+def test_each_learning_rate_has_steps_of_its_own():
+    logs = [
+        log
+        for batch in (32, 128)
+        for rate in (0.01, 0.1)
+        for log in grid(["sigmoid"], learning_rate=rate, batch_size=batch)
+    ]
+    sweep = steps(logs, {"sgd": (8e-5, 2e-3), "adam": (4.4e-3, 1.2e-3)})
+    (finding,) = dynamics.hidden_gradients(sweep)
+    assert finding.text.startswith("with batch 32, a step")
+    assert "sgd, lr 0.01 fc1 by 0.008 %" in finding.text and "sgd, lr 0.1 fc1" in finding.text
+    assert "adam, lr 0.01 and adam, lr 0.1 hide the vanishing gradient" in finding.text
+
+
 # Dead and saturated units
 
 
@@ -119,7 +148,7 @@ def test_dead_and_saturated_units_of_the_worst_layer():
             log["probe"][name] = measure
     text = text_of(dynamics.stuck_units(Sweep.of(logs).cells))
     assert "none teaches them): relu 9 % of act1; saturated" in text
-    assert text.endswith("passes): sigmoid 72 % of act1.") and "sigmoid 0 %" not in text
+    assert text.endswith("may still learn): sigmoid 72 % of act1.") and "sigmoid 0 %" not in text
     assert not [*dynamics.stuck_units(Sweep.of(grid()).cells)]
 
 
