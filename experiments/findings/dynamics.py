@@ -182,8 +182,8 @@ def hidden_gradients(sweep: Sweep) -> Findings:
         return
     where = label(peers[0].config, [key for key in sweep.varies if key not in keys])
     text = (
-        f"with {where or peers[0].config.activation}, a step at the end of the first epoch changes weights "
-        f"by these parts of their size: {'; '.join(clauses)}."
+        f"with {where or peers[0].config.activation}, a step at the end of the first epoch changes "
+        f"weights by these parts of their size: {'; '.join(clauses)}."
     )
     if hiding:
         verb = "hides" if len(hiding) == 1 else "hide"

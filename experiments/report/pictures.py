@@ -54,8 +54,8 @@ CAPTIONS = {
             "yet a higher accuracy on images that the network has never seen."
         ),
         "differences": (
-            "Each row is a cell minus the best one, seed by seed. A hollow dot leaves open which of "
-            "the two is better: more seeds would make its interval narrower."
+            "Each row is a cell minus the best one, seed by seed. A hollow dot leaves open which "
+            "of the two is better: more seeds would make its interval narrower."
         ),
     },
     "learning": {
@@ -152,7 +152,8 @@ def in_sections(
 
     These are in no figure, but the charts of page.js have them. A term is explained below the first
     picture that has it. Section "lead" has the one that answers the question of the study, if there
-    is any, which is in no other section. A picture that CAPTIONS does not know comes last in the section UNKNOWN.
+    is any, which is in no other section. A picture that CAPTIONS does not know comes last in the
+    section UNKNOWN.
     """
     sections = {"lead": [], **{section: list(captions) for section, captions in CAPTIONS.items()}}
     known = {name for names in sections.values() for name in names}

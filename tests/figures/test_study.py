@@ -53,7 +53,8 @@ def sweep(study, seeds=SEEDS, **changes):
     random = np.random.default_rng(0)
     logs = [
         fake(
-            seed=seed, test=80 + k + random.normal(0, 0.3),
+            seed=seed,
+            test=80 + k + random.normal(0, 0.3),
             **{"norms": [0.1, 0.2], **variable, **changes},
         )  # fmt: skip
         for k, variable in enumerate(variables)

@@ -91,7 +91,8 @@ def test_gradients_after_training():
 def test_gradients_are_said_to_have_grown_only_if_all_have():
     text = ended({"sgd": 1.5, "adam": 1.6})
     assert "Above 1" in text and "It has grown" in text and "lab sheet, section 5.6" in text
-    assert "\n### 5.6 What training does to the gradients" in (ROOT / "labsheet.md").read_text("utf-8")
+    sheet = (ROOT / "labsheet.md").read_text("utf-8")
+    assert "\n### 5.6 What training does to the gradients" in sheet
     assert "It has grown" not in ended({"sgd": 0.001, "adam": 1.6})
 
 
