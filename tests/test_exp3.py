@@ -171,6 +171,19 @@ def test_very_many_single_runs_are_not_drawn(lab, drawn, monkeypatch, capsys):
         )
 
 
+def test_very_many_runs_are_drawn_in_one_process(lab, monkeypatch):
+    """To send their logs to others would take longer, and several times the memory."""
+    asked = []
+    processes = exp3.processes
+    monkeypatch.setattr(
+        exp3, "processes", lambda jobs, **more: asked.append(jobs) or processes(1, **more)
+    )
+    for many in (4, 3):
+        monkeypatch.setattr(exp3, "MANY_RUNS", many)
+        assert run("--plot-only", "--jobs", 2, "--out", lab.out) == 0
+    assert asked == [2, 1]
+
+
 def test_the_sweep_says_what_was_run(lab):
     sweep = json.loads((lab.out / "sweep.json").read_text())
     assert sweep["study"] is None and len(sweep["runs"]) == 4
