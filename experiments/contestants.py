@@ -151,13 +151,20 @@ def torch_step(task: Task, activation: str, optimizer: str, device: str, fused) 
     return model, step
 
 
-def pytorch(task: Task, activation="relu", optimizer="adam", device="cpu") -> Callable:
-    """PyTorch at its best: data resident, fused optimizer, no number read before the end."""
+def pytorch(
+    task: Task, activation="relu", optimizer="adam", device="cpu", compiled=False
+) -> Callable:
+    """PyTorch at its best: data resident, fused optimizer, no number read before the end.
+
+    compiled: torch.compile makes kernels of each step and, on a GPU, replays them as a CUDA graph.
+    """
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("PyTorch sees no GPU")
     model, step = torch_step(task, activation, optimizer, device, fused=True)
+    if compiled:
+        step = torch.compile(step, mode="reduce-overhead")
     x = torch.from_numpy(task.x).to(device)
     y = torch.from_numpy(task.labels.astype("int64")).to(device)
     x_validation = torch.from_numpy(task.x_validation).to(device)
@@ -304,4 +311,5 @@ ON_GPU = {
     "nnlite, 64 runs": partial(nnlite, device="gpu", runs=64),
     FLOOR: partial(floor, device="gpu"),
     "PyTorch": partial(pytorch, device="cuda"),
+    "PyTorch, compiled": partial(pytorch, device="cuda", compiled=True),
 }
