@@ -226,10 +226,12 @@ def theoretical_ratio(activation: str, init: str, widths: Sequence[int]) -> floa
     if activation not in ROOT_MEAN_SQUARE_SLOPE or init not in INITIALIZERS:
         return None
     slope = ROOT_MEAN_SQUARE_SLOPE[activation]
-    return math.prod(
-        slope * math.sqrt(D * INITIALIZERS[init](D, D_next) ** 2 / 3)
-        for D, D_next in pairwise(widths)
-    )
+    return math.prod(slope * factor for factor in spreads(init, widths))
+
+
+def spreads(init: str, widths: Sequence[int]) -> list[float]:
+    """Return sqrt(D Var(w)) of the weight between each two of these layers, before training."""
+    return [math.sqrt(D * INITIALIZERS[init](D, D_next) ** 2 / 3) for D, D_next in pairwise(widths)]
 
 
 def gradient_norms(log: dict, after: str) -> list[float]:

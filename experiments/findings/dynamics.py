@@ -15,11 +15,13 @@ from findings.comparisons import (
     epochs_to,
     finished,
     first_to_last,
+    spreads,
     steps_to,
     target_accuracy,
     theoretical_ratio,
 )
 from findings.sweep import Cell, Sweep, interval, label
+from nnlite.network import INITIALIZERS
 from nnlite.optimizers import OPTIMIZERS
 from words import FEW, and_list, plus_minus, the_first_few
 
@@ -35,7 +37,7 @@ LEAD_AT_USUAL, LEAD_AT_TUNED = "5.39 ± 1.17", "0.46 ± 0.81"
 SLOPES = {
     "sigmoid": "at most 1/4 for sigmoid",
     "tanh": "at most 1 for tanh",
-    "relu": "1 for relu, but 0 in half of its units",
+    "relu": "for relu 1 in half of its units and 0 in the others, together 0.707",
 }
 
 
@@ -87,7 +89,7 @@ def gradients_at_start(sweep: Sweep) -> Findings:
 
     That does not depend on the optimizer, so one cell stands for all that start alike.
     """
-    clauses, left = [], {}
+    clauses, left, of_weights = [], {}, set()
     cells = [cell for cell in sweep.cells if cell.depth]
     keys = [key for key in ("activation", "hidden", "init") if key in sweep.varies]
     for cell in cells:
@@ -99,6 +101,8 @@ def gradients_at_start(sweep: Sweep) -> Findings:
         left[name] = mean
         widths = (*config.hidden, len(sweep.dataset["classes"]))
         theory = theoretical_ratio(config.activation, config.init, widths)
+        if config.init in INITIALIZERS:
+            of_weights.update(map(significant, spreads(config.init, widths)))
         at_most = "at most " if config.activation in BOUNDS else ""
         beside = "" if theory is None else f" (theory: {at_most}{significant(theory)})"
         clauses.append(f"{name} {spread(mean, half)}{beside}")
@@ -111,9 +115,11 @@ def gradients_at_start(sweep: Sweep) -> Findings:
     if left[weakest] < 0.1:
         text += f" With {weakest} gradients vanish on their way to the input."
     if theory := [SLOPES[a] for a in SLOPES if any(c.config.activation == a for c in cells)]:
+        here = f", here {of_weights.pop()}" if len(of_weights) == 1 else ""
         text += (
-            " Theory: at each activation on its way back, the gradient is multiplied by the spread "
-            f"of the weights and by the slope, {', '.join(theory)}."
+            " Theory: on its way back through an activation, the length of the gradient is "
+            "multiplied by the spread of the weights after it (the root of D times the mean of "
+            f"w^2, D units{here}) and by the slope: {', '.join(theory)}."
         )
     if len(depths) == 1 and len(sweep.varies) > 1:
         text += " This is one depth; others: --study depth."
@@ -137,10 +143,7 @@ def gradients_at_end(sweep: Sweep) -> Findings:
         if max(means.values()) > 1:
             text += " Above 1, the first layer gets more than the last."
         if all(grown):
-            text += (
-                " It has grown, as training makes weights larger and lines them up with the "
-                "gradients (lab sheet, section 5.6)."
-            )
+            text += " It has grown: section 5.6 of the lab sheet shows how."
         yield Finding("Gradients after training", text)
 
 
@@ -202,7 +205,8 @@ def stuck_units(cells: list[Cell]) -> Findings:
     kinds = {
         "dead": "dead units (their output is 0 for every probe image, so none teaches them)",
         "saturated": "saturated outputs (of one unit for one image, within 5 % of an end of the "
-        "range, where hardly any gradient passes; from other images the unit may still learn)",
+        "range, where the slope is below a fifth of its largest; from other images the unit may "
+        "still learn)",
     }
     clauses = []
     for measure, meaning in kinds.items():

@@ -75,9 +75,10 @@ CAPTIONS = {
     },
     "gradients": {
         "gradients_by_layer": (
-            "What backpropagation hands to each layer, before anything is learned. A gradient that "
-            "shrinks by the same factor in each layer is a straight line here; the dotted line "
-            "beside it is what theory predicts from the last layer on."
+            "What backpropagation hands to each layer, before anything is learned. In the last "
+            "layer it is much the same for all, as they give each class about the same "
+            "probability. From there on, a gradient that shrinks by the same factor in each layer "
+            "is a straight line; the dotted line beside it is what theory predicts."
         ),
         "gradient_flow": (
             "How large the gradient of the loss is in one more training batch after each epoch: "

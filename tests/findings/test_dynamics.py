@@ -58,8 +58,12 @@ def test_gradients_before_training_beside_theory():
     )
     assert "relu 0.167 ± 0.000 (theory: 0.167)" in text
     assert "With sigmoid gradients vanish" in text
+    assert "D units, here 0.577)" in text  # weights uniform in +-1/sqrt(D): the root of 1/3
+    xavier = text_of(dynamics.gradients_at_start(Sweep.of(grid(init="xavier"))))
+    assert "D units) and by" in xavier  # which has a spread for each two widths
     assert text.endswith(
-        "slope, at most 1/4 for sigmoid, 1 for relu, but 0 in half of its units. This is one "
+        "slope: at most 1/4 for sigmoid, for relu 1 in half of its units and 0 in the others, "
+        "together 0.707. This is one "
         "depth; others: --study depth."
     )
     assert text.count("sigmoid 0.02") == 1  # once, not once for each optimizer
@@ -90,7 +94,7 @@ def test_gradients_after_training():
 
 def test_gradients_are_said_to_have_grown_only_if_all_have():
     text = ended({"sgd": 1.5, "adam": 1.6})
-    assert "Above 1" in text and "It has grown" in text and "lab sheet, section 5.6" in text
+    assert "Above 1" in text and "It has grown: section 5.6 of the lab sheet" in text
     sheet = (ROOT / "labsheet.md").read_text("utf-8")
     assert "\n### 5.6 What training does to the gradients" in sheet
     assert "It has grown" not in ended({"sgd": 0.001, "adam": 1.6})
