@@ -97,9 +97,16 @@ def race(makers: dict[str, Callable], task: Task, rounds: int, quiet: bool | Non
     with threadpool_limits(task.threads):
         for turn in tqdm(range(rounds + 1), unit="round", disable=quiet):
             order = task.next_order()
-            for row, epoch in epochs:
+            for row, epoch in [*epochs]:
                 wall, cpu = time.perf_counter(), time.process_time()
-                loss = epoch(order)
+                try:
+                    loss = epoch(order)
+                except RuntimeError as error:  # torch.compile looks for its compiler only now
+                    if turn > 0 or row is rows[0]:
+                        raise
+                    row["note"] = str(error).strip().partition("\n")[0]
+                    epochs.remove((row, epoch))
+                    continue
                 wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
                 if turn > 0:
                     row["seconds"].append(wall)
@@ -140,10 +147,11 @@ def epoch_mode(args: argparse.Namespace, data: Dataset) -> Outcome:
         eager = next((row for row in rows if row["name"] == "PyTorch" and "median" in row), None)
         targets = [
             ("time of 64 runs as a stack / of one run", 64 * quotient(stack, rows[0]), "<=", 4.0),
-            ("seconds of an epoch of nnlite", rows[0]["median"], "<=", 0.3),
             (f"runs an hour, {name} / PyTorch", quotient(eager, ours), ">=", 10.0),
             (f"runs an hour, {name} / PyTorch's best", quotient(torch, ours), ">=", 2.0),
         ]
+        if data.name == "fashion-mnist":
+            targets.append(("seconds of an epoch of nnlite", rows[0]["median"], "<=", 0.3))
     else:
         targets = [
             (f"time of {name} / of {FLOOR}", quotient(ours, fastest(rows, FLOOR)), "<=", 1.25),
@@ -344,7 +352,7 @@ def timed_stack(folder: Path, *args):
             for owner, name in places:
                 setattr(owner, name, CLOCK.time(part, getattr(owner, name)))
     *args, draw = args
-    result = workers.run_stack(*args, CLOCK.time("drawing", draw))
+    result = workers.run_stack(*args, draw and CLOCK.time("drawing", draw))
     (folder / f"{os.getpid()}.json").write_text(json.dumps(CLOCK.seconds))
     return result
 
@@ -478,7 +486,7 @@ def judge(text: str, value: float | None, relation: str, limit: float) -> dict:
     """Print a target beside what was measured, and return both."""
     met = None if value is None else value <= limit if relation == "<=" else value >= limit
     verdict = {None: "unknown", True: "met", False: "MISSED"}[met]
-    shown = "not measured" if value is None else f"{value:.2f}"
+    shown = "not measured" if value is None else f"{value:.3g}"
     print(f"{verdict:<8} {text}: {shown}, to be {relation} {limit:g}")
     return {"target": text, "measured": value, "relation": relation, "limit": limit, "met": met}
 

@@ -164,7 +164,8 @@ def pytorch(
         raise RuntimeError("PyTorch sees no GPU")
     model, step = torch_step(task, activation, optimizer, device, fused=True)
     if compiled:
-        step = torch.compile(step, mode="reduce-overhead")
+        # A graph for each size of a batch. A dynamic size, for the shorter last batch, is slower.
+        step = torch.compile(step, mode="reduce-overhead", dynamic=False)
     x = torch.from_numpy(task.x).to(device)
     y = torch.from_numpy(task.labels.astype("int64")).to(device)
     x_validation = torch.from_numpy(task.x_validation).to(device)

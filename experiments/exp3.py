@@ -136,15 +136,16 @@ def draw(sweep, conclusions, options: Namespace, drawn: frozenset[str]) -> None:
     """
     logs = [log for log in to_draw(sweep, options) if log["experiment_id"] not in drawn]
     jobs = options.jobs or joblib.cpu_count()
-    if len(sweep.logs) > MANY_RUNS:
-        jobs = 1  # to send so many logs to other processes takes longer than to draw
-    pool = processes(jobs, return_as="generator")  # those that trained, if they are still there
-    parts = min(jobs, 8)  # the page has about as many figures
+    # Very many logs take longer to send to other processes than to draw.
+    at_once = 1 if len(sweep.logs) > MANY_RUNS else jobs
+    pool = processes(at_once, return_as="generator")  # those that trained, if still there
+    parts = min(at_once, 8)  # the page has about as many figures
     tasks = [delayed(draw_part)(sweep, options.out, part, parts) for part in range(parts)]
     pictures = list(counted(pool(tasks), parts, "drawing figures"))
     page = delayed(write_report)(sweep, conclusions, options.out, pictures)
     list(counted(pool([page]), 1, "writing the page"))
     if logs:
+        pool = processes(jobs, return_as="generator")
         tasks = [delayed(draw_run)(log, options.out) for log in logs]
         list(counted(pool(tasks), len(logs), "drawing figures of single runs"))
 

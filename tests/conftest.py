@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -18,6 +19,17 @@ sys.path.insert(0, str(ROOT / "experiments"))
 posix = pytest.mark.skipif(
     os.name != "posix", reason="it needs the signals, links, limits, shells or devices of POSIX"
 )
+
+
+def pytest_configure():
+    """Let the programs that tests start be stopped by signals, behind nohup and & as well.
+
+    There some signals are ignored, which programs inherit; but no handler, such as one for nothing.
+    """
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(scope="session", autouse=True)

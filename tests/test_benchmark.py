@@ -251,6 +251,33 @@ def test_a_timed_function_does_not_count_what_it_calls(monkeypatch):
     assert clock.seconds == {"inner": 17, "outer": 3}
 
 
+def test_a_worker_s_time_of_drawing_counts_as_drawing(monkeypatch, tmp_path):
+    def run_stack(*args):
+        if args[-1]:
+            args[-1]("a log", "out")
+        return args[0]
+
+    monkeypatch.setattr(benchmark.workers, "run_stack", run_stack)
+    monkeypatch.setattr(benchmark, "LAB", {})
+    monkeypatch.setattr(benchmark, "CLOCK", benchmark.Clock())
+    drawn = []
+    for draw in (lambda *args: drawn.append(args), None):  # what is retried is not drawn
+        assert benchmark.timed_stack(tmp_path, "a stack", draw) == "a stack"
+    assert drawn == [("a log", "out")]
+    assert benchmark.CLOCK.seconds["drawing"] > 0
+
+
+def test_who_fails_in_the_first_epoch_is_left_out_and_says_why(monkeypatch, capsys, tmp_path):
+    def no_compiler(order):
+        raise RuntimeError("no compiler\nis here")
+
+    only(monkeypatch, "nnlite", benchmark.FLOOR, other=lambda task: no_compiler)
+    assert run("--rounds", 2, "--out", tmp_path) == 0
+    rows = json.loads((tmp_path / "benchmark.json").read_text())["rows"]
+    assert rows[-1]["note"] == "no compiler" and "median" not in rows[-1]
+    assert len(rows[0]["seconds"]) == 2
+
+
 def test_where_the_time_of_the_lab_goes(monkeypatch, capsys, tmp_path):
     root = Path(benchmark.__file__).parents[1]
     monkeypatch.setenv("PYTHONPATH", str(root))

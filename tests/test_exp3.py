@@ -181,7 +181,7 @@ def test_very_many_runs_are_drawn_in_one_process(lab, monkeypatch):
     for many in (4, 3):
         monkeypatch.setattr(exp3, "MANY_RUNS", many)
         assert run("--plot-only", "--jobs", 2, "--out", lab.out) == 0
-    assert asked == [2, 1]
+    assert asked == [2, 2, 1]  # for the page, and for figures of single runs, if they are drawn
 
 
 def test_the_sweep_says_what_was_run(lab):

@@ -168,12 +168,15 @@ def activations(sweep: Sweep) -> Figure:
 
     nnlite's own code computes both.
     """
-    title, names = "Activation functions and their derivatives", sweep.rows
+    names, titles = sweep.rows, style.folded(sweep.rows, 18)
     across = min(len(names), 3)
-    lines = -(-len(names) // across)
-    size = (2.8 * across + 1.9, 2.2 * lines + 1.7)
-    shared = {"sharex": True, "sharey": True}
-    figure, axes = style.new_figure(title, sweep.dataset, lines, across, size, **shared)
+    down = -(-len(names) // across)
+    more = 0.2 * (style.lines_in(titles) - 1)  # room for long names, in inches
+    size = (2.8 * across + 1.9, (2.2 + more) * down + 1.7)
+    frame = {"size": size, "top": 0.85 + more, "sharex": True, "sharey": True}
+    title = "Activation functions and their derivatives"
+    figure, axes = style.new_figure(title, sweep.dataset, down, across, **frame)
+    figure.subplots_adjust(hspace=0.28 + more / 2)
     z = np.linspace(-3, 3, 301)
     for ax in axes.flat[len(names) :]:
         ax.set_axis_off()
@@ -181,7 +184,7 @@ def activations(sweep: Sweep) -> Figure:
         layer, color = ACTIVATIONS[name](), color_of(name)
         ax.plot(z, layer.forward(z), "-", color=color)
         ax.plot(z, layer.backward(np.ones_like(z)), "--", color=color)
-        ax.set_title(name, loc="left", weight="bold", color=color)
+        ax.set_title(titles[n], loc="left", weight="bold", color=color)
         lowest = n + across >= len(names)  # there is no panel below
         ax.set(xlabel="z" if lowest else "", ylabel="" if n % across else "a, da/dz")
         ax.tick_params(labelbottom=lowest)

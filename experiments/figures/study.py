@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from figures import inside, style
 from findings.comparisons import (
+    BOUNDS,
     Difference,
     against_no_schedule,
     best_first,
@@ -66,7 +67,7 @@ def makers(sweep: Sweep) -> style.Makers:
         if target := target_accuracy(tuned):
             found["steps_to_target"] = partial(tuned_and_usual, sweep, target)
     if not sweep.only_tuned:
-        if not sweep.tunings and len(sweep.logs) > 1:  # a single run has "signal"
+        if len(sweep.logs) > 1:  # a single run has "signal"
             found["gradients_by_layer"] = partial(gradients_by_layer, sweep)
         if sweep.study == "depth":
             found["accuracy_by_depth"] = partial(accuracy_by_depth, sweep)
@@ -351,16 +352,19 @@ def gradients_by_layer(sweep: Sweep) -> Figure | None:
     Beside each curve, the line that theory predicts from the last layer on. None of this depends on
     the optimizer, so one cell stands for all that start alike.
     """
-    measured = {}
-    for cell in sweep.cells:
-        start = cell.config.activation, cell.config.init, cell.config.hidden
+    measured: dict[tuple, tuple[Cell, list]] = {}
+    for cell in sorted(sweep.cells, key=lambda cell: -cell.depth):
+        start = cell.config.activation, cell.config.init
         rows = [norms for log in cell.logs if (norms := gradient_norms(log, "initial"))]
         if cell.depth and rows:
             measured.setdefault(start, (cell, rows))
-    deepest = max((cell.depth for cell, _ in measured.values()), default=0)
-    norms = {cell: table(rows).T for cell, rows in measured.values() if cell.depth == deepest}
-    if not norms:
+    if not measured:
         return None
+    hidden = next(iter(measured.values()))[0].config.hidden  # of the deepest
+    deepest = len(hidden)
+    norms = {
+        cell: table(rows).T for cell, rows in measured.values() if cell.config.hidden == hidden
+    }
     layers = np.arange(1, deepest + 2)
     theory = {}
     for cell, rows in norms.items():
@@ -381,12 +385,15 @@ def gradients_by_layer(sweep: Sweep) -> Figure | None:
         if cell in theory:
             ax.plot(layers, theory[cell], **dotted)
         ax.set_xlim(0.5, deepest + 1.5)
-        shown = layers[:: 1 + deepest // 6]
+        shown = layers[style.spread(len(layers), 6)]
         ax.set_xticks(shown, [f"fc{k}" for k in shown])
         ax.set_xlabel("layer: fc1 is the first")
-    legend = legend_of(norms, linestyle="-")
+    names = each_once(cell.config.activation for cell in norms)
+    legend = [key(style.short(n), color=color_of(n), linestyle="-", **DOT) for n in names]
     if theory:
-        legend.append(key("theory (sigmoid,\ntanh: bound)", **dotted))
+        bounds = [name for name in BOUNDS if name in names]
+        only = f" ({',\n'.join(bounds)}: bound)" if bounds else ""
+        legend.append(key(f"theory{only}", **dotted))
     style.legend_right(figure, legend, 0.75)
     return figure
 

@@ -134,16 +134,19 @@ def gradients_at_end(sweep: Sweep) -> Findings:
         mean, half = interval(first_to_last(log, "last epoch") for log in cell.logs)
         if mean is not None:
             means[f"{cell.label} {spread(mean, half)}"] = mean
-            grown.append(before is not None and mean > before)
+            grown.append(before is not None and mean - (half or 0) > 1.1 * before)
     if means:
         order = sorted(means, key=means.get)
         if len(order) > FEW:
             order = [order[0], "...", order[-1]]
-        text = f"the same quotient in the last epoch: {', '.join(order)}."
+        text = (
+            "|dL/dz| of the first layer divided by that of the last, in the last epoch: "
+            f"{', '.join(order)}."
+        )
         if max(means.values()) > 1:
             text += " Above 1, the first layer gets more than the last."
         if all(grown):
-            text += " It has grown: section 5.6 of the lab sheet shows how."
+            text += " It has grown everywhere: section 5.6 of the lab sheet shows how."
         yield Finding("Gradients after training", text)
 
 
@@ -205,8 +208,8 @@ def stuck_units(cells: list[Cell]) -> Findings:
     kinds = {
         "dead": "dead units (their output is 0 for every probe image, so none teaches them)",
         "saturated": "saturated outputs (of one unit for one image, within 5 % of an end of the "
-        "range, where the slope is below a fifth of its largest; from other images the unit may "
-        "still learn)",
+        "range, where sigmoid's and tanh's slope is below a fifth of its largest; from other "
+        "images the unit may still learn)",
     }
     clauses = []
     for measure, meaning in kinds.items():

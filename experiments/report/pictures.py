@@ -78,7 +78,7 @@ CAPTIONS = {
             "What backpropagation hands to each layer, before anything is learned. In the last "
             "layer it is much the same for all, as they give each class about the same "
             "probability. From there on, a gradient that shrinks by the same factor in each layer "
-            "is a straight line; the dotted line beside it is what theory predicts."
+            "is a straight line. Dotted, where there is a theory, is what it predicts."
         ),
         "gradient_flow": (
             "How large the gradient of the loss is in one more training batch after each epoch: "

@@ -202,6 +202,14 @@ def test_the_figure_of_activations_has_those_of_the_sweep(names):
     assert all(ax.xaxis.get_tick_params()["labelbottom"] for ax in below)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_long_names_of_activations_fit(monkeypatch, count):
+    names = [f"{letter}_long_name_that_a_student_thought_up" for letter in "xyz"[:count]]
+    for name in names:
+        monkeypatch.setitem(ACTIVATIONS, name, ACTIVATIONS["gelu"])
+    check_layout(activations(names), "activations")
+
+
 def test_a_new_activation_is_in_the_figure_of_activations(monkeypatch):
     monkeypatch.setitem(ACTIVATIONS, "swish", ACTIVATIONS["gelu"])
     assert "swish" in [ax.get_title("left") for ax in activations().axes]

@@ -287,6 +287,36 @@ def test_gradients_of_any_sweep_are_drawn_once_for_all_that_start_alike():
     assert bound.get_ydata() == pytest.approx([1 / 3, 3**-0.5, 1])
 
 
+def test_the_legend_of_gradients_knows_no_optimizer():
+    some = [("sigmoid", "sgd"), ("sigmoid", "adam"), ("tanh", "adam")]  # of an interrupted grid
+    logs = [fake(a, o, seed=s, norms=[0.1, 0.2]) for a, o in some for s in SEEDS]
+    figure = study_figures(None, logs)["gradients_by_layer"]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["sigmoid", "tanh", "theory (sigmoid,\ntanh: bound)"]
+    figure = study_figures(None, [log for log in logs if log["config"]["activation"] == "tanh"])
+    assert figure["gradients_by_layer"].legends[0].get_texts()[-1].get_text() == (
+        "theory (tanh: bound)"
+    )
+
+
+def test_gradients_are_those_of_one_network_and_its_last_layer_has_a_name():
+    logs = [fake(hidden=[8] * 7, seed=s, norms=[0.1] * 7) for s in SEEDS]
+    logs += [fake(hidden=[9] * 7, seed=s, norms=[0.2] * 7) for s in SEEDS]
+    logs += [fake(hidden=[8] * 2, seed=s, norms=[0.3] * 2) for s in SEEDS]
+    (ax,) = study_figures(None, logs)["gradients_by_layer"].axes
+    assert len(curves(ax)) == 2  # and its theory
+    assert [label.get_text() for label in ax.get_xticklabels()][-1] == "fc8"
+
+
+def test_a_tuned_study_of_depths_has_its_gradients():
+    logs = [
+        {**log, "config": {**log["config"], "hidden": [64] * 2}, "initial": norms["initial"]}
+        for norms in [fake(hidden=[64] * 2, norms=[0.1, 0.2])]
+        for log in tuned_logs("sgd", 0.1)
+    ]
+    assert "gradients_by_layer" in study_figures("depth", logs, (1, 2))
+
+
 def test_a_single_run_has_its_gradients_in_a_figure_of_its_own():
     assert "gradients_by_layer" not in study_figures(None, [fake(norms=[0.1, 0.2])])
 

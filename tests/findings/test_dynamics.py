@@ -47,6 +47,12 @@ def test_epochs_to_the_target_are_means_over_seeds_and_equal_ones_share_a_number
     )
 
 
+def test_of_many_cells_that_are_equally_fast_some_are_named():
+    logs = [fake(learning_rate=k / 100, seed=s, val=89) for k in range(1, 13) for s in SEEDS]
+    text = text_of(dynamics.speed(Sweep.of(logs).cells))
+    assert "lr 0.01, lr 0.02, lr 0.03, lr 0.04, lr 0.05 and 7 more" in text
+
+
 # How gradients flow
 
 
@@ -94,10 +100,11 @@ def test_gradients_after_training():
 
 def test_gradients_are_said_to_have_grown_only_if_all_have():
     text = ended({"sgd": 1.5, "adam": 1.6})
-    assert "Above 1" in text and "It has grown: section 5.6 of the lab sheet" in text
+    assert "Above 1" in text and "It has grown everywhere: section 5.6 of the lab sheet" in text
     sheet = (ROOT / "labsheet.md").read_text("utf-8")
     assert "\n### 5.6 What training does to the gradients" in sheet
     assert "It has grown" not in ended({"sgd": 0.001, "adam": 1.6})
+    assert "It has grown" not in ended({"sgd": 0.17, "adam": 1.6})  # relu had 0.167
 
 
 def steps(logs, ratios):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from builders import make_log
 from pages import page_of
 from report.pictures import TERMS, in_sections, picture
 from report.svg import Palette
@@ -36,6 +37,22 @@ def test_a_figure_that_nobody_captioned_comes_last():
     assert names == {"study": ["differences"], "inside": ["update_ratio", "my_figure"]}
     assert sections["inside"][1].title == "Title of my_figure"
     assert [bool(p.caption) for p in sections["inside"]] == [True, False]
+
+
+def test_each_study_leads_with_the_figure_that_answers_it():
+    names = ("accuracy_curves", "gradients_by_layer", "differences")
+    pictures = {name: picture(name, Figure(), Palette()) for name in names}
+    for study, lead in ((None, "accuracy_curves"), ("depth", "gradients_by_layer")):
+        sections, _ = in_sections(pictures, study)
+        assert [p.name for p in sections["lead"]] == [lead]
+        listed = [p.name for pictures in sections.values() for p in pictures]
+        assert sorted(listed) == sorted(names)
+
+
+def test_a_figure_too_wide_to_stand_beside_the_findings_is_above_them(page):
+    assert page.all("section", id="found")[0].get("class") is None
+    sizes = [make_log(batch_size=n, seed=s) for n in (8, 64) for s in (1, 2)]
+    assert page_of(sizes, "batch-size").all("section", id="found")[0]["class"] == "wide"
 
 
 def test_the_figure_that_answers_the_question_comes_first_and_once(page, cells):
