@@ -392,7 +392,7 @@ def gradients_by_layer(sweep: Sweep) -> Figure | None:
     legend = [key(style.short(n), color=color_of(n), linestyle="-", **DOT) for n in names]
     if theory:
         bounds = [name for name in BOUNDS if name in names]
-        only = f" ({',\n'.join(bounds)}: bound)" if bounds else ""
+        only = " (" + ",\n".join(bounds) + ": bound)" if bounds else ""
         legend.append(key(f"theory{only}", **dotted))
     style.legend_right(figure, legend, 0.75)
     return figure

@@ -41,7 +41,11 @@ def test_a_figure_that_nobody_captioned_comes_last():
 
 def test_each_study_leads_with_the_figure_that_answers_it():
     names = ("accuracy_curves", "gradients_by_layer", "differences")
-    pictures = {name: picture(name, Figure(), Palette()) for name in names}
+    pictures = {}
+    for name in names:
+        figure = Figure()
+        figure.suptitle(name)
+        pictures[name] = picture(name, figure, Palette())
     for study, lead in ((None, "accuracy_curves"), ("depth", "gradients_by_layer")):
         sections, _ = in_sections(pictures, study)
         assert [p.name for p in sections["lead"]] == [lead]
