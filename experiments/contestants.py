@@ -1,9 +1,10 @@
 """The contestants of the benchmark: nnlite, and others that train the very same network.
 
 Each is a function that prepares all it needs and returns its epoch(order) -> mean loss of the
-batches, which returns when the work is done, on a GPU too. ImportError or RuntimeError: it cannot
-take part here. All are given the same Task. Those that train the whole grid have, as
-epoch.validate(), what the lab does after each epoch: loss and accuracy on the validation images.
+batches, which returns when the work is done, on a GPU too. ImportError, or RuntimeError here or in
+the first epoch: it cannot take part. All are given the same Task. Those that train the whole grid
+have, as epoch.validate(), what the lab does after each epoch: loss and accuracy on the validation
+images.
 """
 
 import math

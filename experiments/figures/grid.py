@@ -178,16 +178,13 @@ def activations(sweep: Sweep) -> Figure:
     figure, axes = style.new_figure(title, sweep.dataset, down, across, **frame)
     figure.subplots_adjust(hspace=0.28 + more / 2)
     z = np.linspace(-3, 3, 301)
-    for ax in axes.flat[len(names) :]:
-        ax.set_axis_off()
-    for n, (ax, name) in enumerate(zip(axes.flat, names)):
+    for ax, name, text in zip(axes.flat, names, titles):
         layer, color = ACTIVATIONS[name](), color_of(name)
         ax.plot(z, layer.forward(z), "-", color=color)
         ax.plot(z, layer.backward(np.ones_like(z)), "--", color=color)
-        ax.set_title(titles[n], loc="left", weight="bold", color=color)
-        lowest = n + across >= len(names)  # there is no panel below
-        ax.set(xlabel="z" if lowest else "", ylabel="" if n % across else "a, da/dz")
-        ax.tick_params(labelbottom=lowest)
+        ax.set_title(text, loc="left", weight="bold", color=color)
+        ax.set(xlabel="z", ylabel="a, da/dz")
+    style.label_outside(axes, len(names))
     function = Line2D([], [], color="black", label="a = f(z)")
     derivative = Line2D([], [], color="black", linestyle="--", label="da/dz = f '(z)")
     style.legend_right(figure, [function, derivative], 0.75)

@@ -108,20 +108,16 @@ def update_ratios(sweep: Sweep) -> Figure | None:
     frame |= {"note": note, "sharex": True, "sharey": True}
     figure, axes = style.new_figure("Size of the updates", sweep.dataset, down, across, **frame)
     figure.subplots_adjust(wspace=0.08, hspace=0.2 + 0.15 * lines)
-    for ax in axes.flat[len(ratios) :]:
-        ax.set_axis_off()
     legend: list[Line2D] = []
-    for n, (ax, cell, seeds) in enumerate(zip(axes.flat, sweep.cells, ratios)):
+    for ax, name, cell, seeds in zip(axes.flat, names, sweep.cells, ratios):
         legend = max(legend, style.draw_layers(ax, seeds, layers), key=len)
         if not any(np.isfinite(row).any() for layers_of in seeds for row in layers_of.values()):
             ax.text(0.5, 0.5, "–", transform=ax.transAxes)
         guide = draw_guide(ax)
         style.epoch_axis(ax, sweep.epochs)
-        if n < len(ratios) - across:  # there is a panel below
-            ax.set_xlabel("")
-        ax.tick_params(labelbottom=n >= len(ratios) - across)
-        ax.set_title(names[n], color=cell.color)
+        ax.set_title(name, color=cell.color)
         style.write_divergence(ax, cell)
+    style.label_outside(axes, len(ratios))
     style.value_axis(axes[0, 0], "", [*values, GUIDE])
     figure.text(0.15 / frame["size"][0], 0.5, UPDATE_RATIO, rotation=90, va="center")
     style.legend_right(figure, [*legend, guide], 0.75, style.of_layers("weight of", layers))

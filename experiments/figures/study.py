@@ -352,29 +352,30 @@ def gradients_by_layer(sweep: Sweep) -> Figure | None:
     Beside each curve, the line that theory predicts from the last layer on. None of this depends on
     the optimizer, so one cell stands for all that start alike.
     """
-    measured: dict[tuple, tuple[Cell, list]] = {}
-    for cell in sorted(sweep.cells, key=lambda cell: -cell.depth):
-        start = cell.config.activation, cell.config.init
-        rows = [norms for log in cell.logs if (norms := gradient_norms(log, "initial"))]
-        if cell.depth and rows:
-            measured.setdefault(start, (cell, rows))
-    if not measured:
-        return None
-    hidden = next(iter(measured.values()))[0].config.hidden  # of the deepest
-    deepest = len(hidden)
-    norms = {
-        cell: table(rows).T for cell, rows in measured.values() if cell.config.hidden == hidden
+    measured = {
+        cell: rows
+        for cell in sweep.cells
+        if (rows := [norms for log in cell.logs if (norms := gradient_norms(log, "initial"))])
     }
-    layers = np.arange(1, deepest + 2)
-    theory = {}
-    for cell, rows in norms.items():
-        widths = (*cell.config.hidden, len(sweep.dataset["classes"]))
+    deepest = max(measured, key=lambda cell: cell.depth, default=None)
+    if deepest is None or not deepest.depth:
+        return None
+    hidden = deepest.config.hidden
+    widths = (*hidden, len(sweep.dataset["classes"]))  # of the layers
+    layers = np.arange(1, len(widths) + 1)
+    norms, theory = {}, {}  # by cell
+    starts = set()
+    for cell, rows in measured.items():
         start = cell.config.activation, cell.config.init
+        if cell.config.hidden != hidden or start in starts:
+            continue
+        starts.add(start)
+        norms[cell] = table(rows).T
         ratios = [theoretical_ratio(*start, widths[k:]) for k in range(len(widths))]
         if None not in ratios:
-            theory[cell] = 10 ** np.log10(rows[-1]).mean() * np.array(ratios)
+            theory[cell] = 10 ** np.log10(norms[cell][-1]).mean() * np.array(ratios)
     figure, axes = panels_by_init(
-        f"Gradients before the first step, {plural(deepest, 'hidden layer')}", sweep, norms
+        f"Gradients before the first step, {plural(len(hidden), 'hidden layer')}", sweep, norms
     )
     values = [*norms.values(), *theory.values()]
     style.value_axis(figure.axes[0], "|dL/dz| (nats), log scale", values, "log")
@@ -384,7 +385,7 @@ def gradients_by_layer(sweep: Sweep) -> Figure | None:
         draw_means(ax, layers, rows, color=cell.color, linestyle="-", **DOT)  # before any optimizer
         if cell in theory:
             ax.plot(layers, theory[cell], **dotted)
-        ax.set_xlim(0.5, deepest + 1.5)
+        ax.set_xlim(0.5, len(layers) + 0.5)
         shown = layers[style.spread(len(layers), 6)]
         ax.set_xticks(shown, [f"fc{k}" for k in shown])
         ax.set_xlabel("layer: fc1 is the first")
@@ -429,12 +430,12 @@ def panels_by_init(
     return figure, axes
 
 
-def legend_of(cells: Collection[Cell], **line) -> list[Line2D]:
+def legend_of(cells: Collection[Cell]) -> list[Line2D]:
     """Return the lines that a legend explains: activations, and optimizers if there are several."""
     several = len({cell.config.optimizer for cell in cells}) > 1
     keys = ["activation", "optimizer"] if several else ["activation"]
     configs = {style.short(label(cell.config, keys)): cell.config for cell in cells}
-    return [key(name, **{**look(config), **DOT, **line}) for name, config in configs.items()]
+    return [key(name, **look(config), **DOT) for name, config in configs.items()]
 
 
 # Batch size

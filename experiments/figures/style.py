@@ -138,6 +138,23 @@ def legend_right(figure: Figure, lines: list[Line2D], top: float, title: str = "
     figure.subplots_adjust(right=1 - (legend.get_window_extent().width / figure.dpi + 0.1) / width)
 
 
+def label_outside(axes: np.ndarray, count: int) -> None:
+    """Keep the first `count` panels of a grid, and label x only where there is no panel below.
+
+    Likewise y only at the left.
+    """
+    across = axes.shape[1]
+    for n, ax in enumerate(axes.flat):
+        lowest = n + across >= count
+        ax.tick_params(labelbottom=lowest)
+        if not lowest:
+            ax.set_xlabel("")
+        if n % across:
+            ax.set_ylabel("")
+        if n >= count:
+            ax.set_axis_off()
+
+
 def seeds_note(cells: Iterable[Cell], dots: bool = False) -> str:
     """Say what curves and numbers are the mean of; "" if each is of one seed.
 

@@ -56,7 +56,7 @@ def sweep(study, seeds=SEEDS, **changes):
             seed=seed,
             test=80 + k + random.normal(0, 0.3),
             **{"norms": [0.1, 0.2], **variable, **changes},
-        )  # fmt: skip
+        )
         for k, variable in enumerate(variables)
         for seed in seeds
     ]
